@@ -1,6 +1,6 @@
-import { type Device } from "@moebius/runtime/device";
+import type { Device } from "@moebius/runtime/device";
 import { Tape } from "@moebius/runtime/ops";
-import { scope, type Shape, sizeOf, type Tensor, tensor } from "@moebius/runtime/tensor";
+import { type Shape, scope, sizeOf, type Tensor, tensor } from "@moebius/runtime/tensor";
 import { uniformArray } from "./random.ts";
 
 export interface OpCase {
@@ -24,8 +24,13 @@ export interface OpCase {
  * the output, Σ ∂⟨u, f⟩/∂x · v from the tape against (⟨u, f(x + hv)⟩ − ⟨u, f(x − hv)⟩) / 2h of the reference.
  * @throws {Error} naming what differs and by how much
  */
-export async function checkOp(device: Device, { op, reference, inputs, tolerance = 2e-6, gradientTolerance = 1e-4, step = 1e-4, seed = 1 }: OpCase): Promise<void> {
-  const values = inputs.map(({ shape, low, high, data }, k) => (data ? Float64Array.from(data, Math.fround) : uniformArray(sizeOf(shape), seed * 100 + k, low, high)));
+export async function checkOp(
+  device: Device,
+  { op, reference, inputs, tolerance = 2e-6, gradientTolerance = 1e-4, step = 1e-4, seed = 1 }: OpCase,
+): Promise<void> {
+  const values = inputs.map(({ shape, low, high, data }, k) =>
+    data ? Float64Array.from(data, Math.fround) : uniformArray(sizeOf(shape), seed * 100 + k, low, high),
+  );
   const expected = Float64Array.from(reference(...values));
   for (let round = 0; round < 3; round++) {
     const cotangent = uniformArray(expected.length, seed * 1000 + round);
@@ -58,17 +63,26 @@ export async function checkOp(device: Device, { op, reference, inputs, tolerance
     const difference = (at(step) - at(-step)) / (2 * step);
     const scale = Math.max(Math.sqrt(magnitude), Math.abs(difference), 1e-3);
     if (!(Math.abs(derivative - difference) <= gradientTolerance * scale))
-      throw new Error(`gradient, direction ${round}: tape ${derivative}, finite differences ${difference} (relative ${Math.abs(derivative - difference) / scale})`);
+      throw new Error(
+        `gradient, direction ${round}: tape ${derivative}, finite differences ${difference} (relative ${Math.abs(derivative - difference) / scale})`,
+      );
   }
 }
 
 /** Throws when a value differs from what is expected by more than `tolerance` times the largest expected magnitude (at least 1). */
-export function expectClose(what: string, actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
-  if (actual.length !== expected.length) throw new Error(`${what}: ${actual.length} values, expected ${expected.length}`);
+export function expectClose(
+  what: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${what}: ${actual.length} values, expected ${expected.length}`);
   let scale = 1;
   for (let i = 0; i < expected.length; i++) scale = Math.max(scale, Math.abs(expected[i] ?? 0));
   for (let i = 0; i < expected.length; i++) {
     const [a = Number.NaN, b = 0] = [actual[i], expected[i]];
-    if (!(Math.abs(a - b) <= tolerance * scale)) throw new Error(`${what}[${i}] is ${a}, expected ${b} (tolerance ${tolerance * scale})`);
+    if (!(Math.abs(a - b) <= tolerance * scale))
+      throw new Error(`${what}[${i}] is ${a}, expected ${b} (tolerance ${tolerance * scale})`);
   }
 }

@@ -14,9 +14,13 @@ export interface FoundAdapter {
 }
 
 /** What the host's search for an adapter answers: the adapter, or what was tried in vain and what the user can do. */
-export type AdapterSearch = FoundAdapter | { readonly adapter: undefined; readonly tried: readonly string[]; readonly remedy: string };
+export type AdapterSearch =
+  | FoundAdapter
+  | { readonly adapter: undefined; readonly tried: readonly string[]; readonly remedy: string };
 
 /** Tells software adapters by name: isFallbackAdapter is not reliable (lavapipe sets it, but cannot be asked for by it). */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  return /llvmpipe|lavapipe|swiftshader|software|basic render|warp/i.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+  return /llvmpipe|lavapipe|swiftshader|software|basic render|warp/i.test(
+    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
+  );
 }

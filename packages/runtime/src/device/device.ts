@@ -1,7 +1,15 @@
-import { findAdapter, environmentAdapter, memoryBudget, settle } from "#gpu";
+import { environmentAdapter, findAdapter, memoryBudget, settle } from "#gpu";
 import { ADAPTER_CHOICES, type AdapterChoice, type AdapterClass, type FoundAdapter } from "./adapter.ts";
 import { Capture } from "./capture.ts";
-import { ConfigError, DeviceLostError, DeviceValidationError, type MoebiusError, NoAdapterError, OutOfMemoryError, ShapeError } from "./errors.ts";
+import {
+  ConfigError,
+  DeviceLostError,
+  DeviceValidationError,
+  type MoebiusError,
+  NoAdapterError,
+  OutOfMemoryError,
+  ShapeError,
+} from "./errors.ts";
 import type { Binding, Dispatch } from "./kernel.ts";
 import { type KernelFeatures, PipelineCache } from "./pipelines.ts";
 import { BufferPool, type DeviceBuffer, Memory } from "./pool.ts";
@@ -24,7 +32,13 @@ export interface DeviceDescription {
   backend: string;
   features: string[];
   subgroupSize: number;
-  limits: { maxBufferBytes: number; maxBindingBytes: number; maxStorageBuffers: number; maxInvocations: number; maxWorkgroupBytes: number };
+  limits: {
+    maxBufferBytes: number;
+    maxBindingBytes: number;
+    maxStorageBuffers: number;
+    maxInvocations: number;
+    maxWorkgroupBytes: number;
+  };
   memoryBudgetBytes: number;
 }
 
@@ -55,7 +69,8 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<Device
   if (!isAdapterChoice(choice))
     throw new ConfigError(`adapter (or MOEBIUS_ADAPTER) is "${choice}"; expected one of ${ADAPTER_CHOICES.join(", ")}`);
   const found = await findAdapter(choice);
-  if (!found.adapter) throw new NoAdapterError(`no WebGPU adapter (${found.tried.join("; ")}); ${found.remedy}`, found.tried);
+  if (!found.adapter)
+    throw new NoAdapterError(`no WebGPU adapter (${found.tried.join("; ")}); ${found.remedy}`, found.tried);
   const { adapter } = found;
   const gpu = await adapter.requestDevice({
     label: "moebius",
@@ -121,12 +136,22 @@ export class Device implements Disposable {
       event.preventDefault(); // Dawn would print it
       this.#fail(
         event.error instanceof GPUOutOfMemoryError
-          ? new OutOfMemoryError(event.error.message || "a buffer", 0, this.memory.use.allocatedBytes, memoryBudgetBytes)
+          ? new OutOfMemoryError(
+              event.error.message || "a buffer",
+              0,
+              this.memory.use.allocatedBytes,
+              memoryBudgetBytes,
+            )
           : new DeviceValidationError(event.error.message),
       );
     });
     void gpu.lost.then((info) => {
-      if (!this.#disposed) this.#fail(new DeviceLostError(`the GPU device was lost (${info.reason || "unknown"}): ${info.message || "no message"}; request a new one`));
+      if (!this.#disposed)
+        this.#fail(
+          new DeviceLostError(
+            `the GPU device was lost (${info.reason || "unknown"}): ${info.message || "no message"}; request a new one`,
+          ),
+        );
     });
   }
 
@@ -178,7 +203,9 @@ export class Device implements Disposable {
     const [x, y = 1, z = 1] = grid;
     if (x === 0 || y === 0 || z === 0) return;
     if (x > 65_535 || y > 65_535 || z > 65_535)
-      throw new ShapeError(`kernel ${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups passes WebGPU's 65535 in one dimension`);
+      throw new ShapeError(
+        `kernel ${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups passes WebGPU's 65535 in one dimension`,
+      );
     const pipeline = this.pipelines.get(kernel, defines);
     this.#append(
       {
@@ -226,10 +253,25 @@ export class Device implements Disposable {
       this.gpu.queue.writeBuffer(target.gpu, offsetBytes, bytes);
       return;
     }
-    const staging = this.gpu.createBuffer({ label: "upload", size, usage: GPUBufferUsage.COPY_SRC, mappedAtCreation: true });
+    const staging = this.gpu.createBuffer({
+      label: "upload",
+      size,
+      usage: GPUBufferUsage.COPY_SRC,
+      mappedAtCreation: true,
+    });
     new Uint8Array(staging.getMappedRange()).set(bytes);
     staging.unmap();
-    this.#append({ kind: "copy", source: staging, sourceOffset: 0, target: target.gpu, targetOffset: offsetBytes, sizeBytes: size }, [target]);
+    this.#append(
+      {
+        kind: "copy",
+        source: staging,
+        sourceOffset: 0,
+        target: target.gpu,
+        targetOffset: offsetBytes,
+        sizeBytes: size,
+      },
+      [target],
+    );
     this.#afterSubmit(() => staging.destroy());
   }
 
@@ -239,11 +281,27 @@ export class Device implements Disposable {
     if (this.#recorder) throw new DeviceValidationError("a capture cannot read results back; read them after replay");
     const size = Math.max(4, Math.ceil(sizeBytes / 4) * 4);
     this.counters.reads++;
-    const staging = this.gpu.createBuffer({ label: "read", size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    this.#append({ kind: "copy", source: source.gpu, sourceOffset: offsetBytes, target: staging, targetOffset: 0, sizeBytes: size }, [source]);
+    const staging = this.gpu.createBuffer({
+      label: "read",
+      size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    this.#append(
+      {
+        kind: "copy",
+        source: source.gpu,
+        sourceOffset: offsetBytes,
+        target: staging,
+        targetOffset: 0,
+        sizeBytes: size,
+      },
+      [source],
+    );
     try {
       await this.flush();
-      await settle(staging.mapAsync(GPUMapMode.READ), this.#gently).catch((error: Error) => this.#throwFailureOr(error));
+      await settle(staging.mapAsync(GPUMapMode.READ), this.#gently).catch((error: Error) =>
+        this.#throwFailureOr(error),
+      );
       this.#throwIfUnusable();
       return staging.getMappedRange().slice(0, sizeBytes);
     } finally {
@@ -258,9 +316,9 @@ export class Device implements Disposable {
       const records = this.#records;
       this.#records = [];
       const last = this.#recorded;
-      const missing = [...new Set(records.map((record) => (record.kind === "dispatch" ? record.pipeline : undefined)))].filter(
-        (pipeline) => pipeline !== undefined && pipeline.compiled === undefined,
-      );
+      const missing = [
+        ...new Set(records.map((record) => (record.kind === "dispatch" ? record.pipeline : undefined))),
+      ].filter((pipeline) => pipeline !== undefined && pipeline.compiled === undefined);
       if (missing.length === 0 && this.#pendingFlush === undefined) this.#submit(records, last);
       else {
         const flushed = this.#tail
@@ -358,7 +416,12 @@ export class Device implements Disposable {
     });
   }
 
-  #bindGroup(layout: GPUBindGroupLayout, layoutKey: string, bindings: readonly Binding[], kernel: string): GPUBindGroup {
+  #bindGroup(
+    layout: GPUBindGroupLayout,
+    layoutKey: string,
+    bindings: readonly Binding[],
+    kernel: string,
+  ): GPUBindGroup {
     let key = layoutKey;
     for (const { buffer, offsetBytes, sizeBytes } of bindings) key += `|${buffer.id},${offsetBytes},${sizeBytes}`;
     let group = this.#groups.get(key);
@@ -366,7 +429,9 @@ export class Device implements Disposable {
     const limit = this.gpu.limits.maxStorageBufferBindingSize;
     for (const [i, { sizeBytes }] of bindings.entries())
       if (sizeBytes > limit)
-        throw new ShapeError(`kernel ${kernel}: operand ${i} has ${sizeBytes} bytes, more than the ${limit} that this adapter binds at once`);
+        throw new ShapeError(
+          `kernel ${kernel}: operand ${i} has ${sizeBytes} bytes, more than the ${limit} that this adapter binds at once`,
+        );
     if (this.#groups.size >= MAX_BIND_GROUPS) this.#groups.clear();
     group = this.gpu.createBindGroup({
       label: kernel,

@@ -8,14 +8,16 @@ export async function findAdapter(choice: AdapterChoice): Promise<AdapterSearch>
   const none = (what: string) => ({
     adapter: undefined,
     tried: [what],
-    remedy: "use a browser with WebGPU (Chrome 121, Safari 26, Firefox 141 or later) on a page served by https or from localhost",
+    remedy:
+      "use a browser with WebGPU (Chrome 121, Safari 26, Firefox 141 or later) on a page served by https or from localhost",
   });
   const gpu = typeof navigator === "undefined" ? undefined : navigator.gpu;
   if (!gpu) return none("navigator.gpu: not there");
   const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) return none("navigator.gpu.requestAdapter: no adapter");
   const adapterClass = isSoftware(adapter.info) ? "software" : "hardware";
-  if (choice === "hardware" && adapterClass !== "hardware") return none(`the browser offers ${adapter.info.description || "a software adapter"} only`);
+  if (choice === "hardware" && adapterClass !== "hardware")
+    return none(`the browser offers ${adapter.info.description || "a software adapter"} only`);
   return { adapter, adapterClass, languageFeatures: gpu.wgslLanguageFeatures as ReadonlySet<string> };
 }
 

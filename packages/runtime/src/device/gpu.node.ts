@@ -52,7 +52,11 @@ export async function findAdapter(choice: AdapterChoice): Promise<AdapterSearch>
     }
     const { gpu, adapter } = await ask(flags);
     const found = adapter ? `${adapter.info.description || adapter.info.device}` : "no adapter";
-    const adapterClass: AdapterClass = embedded ? "embedded" : adapter && isSoftware(adapter.info) ? "software" : "hardware";
+    const adapterClass: AdapterClass = embedded
+      ? "embedded"
+      : adapter && isSoftware(adapter.info)
+        ? "software"
+        : "hardware";
     if (adapter && (choice === "auto" || choice === adapterClass))
       return { adapter, adapterClass, languageFeatures: gpu.wgslLanguageFeatures as ReadonlySet<string> };
     tried.push(`${label}: ${adapter ? `${found} is ${adapterClass}, not ${choice}` : found}`);
@@ -71,7 +75,8 @@ async function prepare(embedded: boolean): Promise<string | undefined> {
 }
 
 function remedy(choice: AdapterChoice): string {
-  if (choice !== "auto") return `the adapter "${choice}" was asked for (option adapter or MOEBIUS_ADAPTER): leave it out to take any`;
+  if (choice !== "auto")
+    return `the adapter "${choice}" was asked for (option adapter or MOEBIUS_ADAPTER): leave it out to take any`;
   if (process.platform === "linux")
     return "install a Vulkan driver: the GPU's own, or Debian's and Ubuntu's mesa-vulkan-drivers (Mesa 25 or later) for the CPU";
   return "update the graphics driver; Dawn needs Metal (macOS), D3D12 (Windows) or Vulkan (Linux)";

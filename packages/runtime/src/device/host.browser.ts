@@ -98,7 +98,8 @@ async function copy(from: string, to: string): Promise<void> {
     return writable.close();
   }
   await makeFolder(to);
-  for await (const entry of (await folderAt(parts(from))).values()) await copy(`${from}/${entry.name}`, `${to}/${entry.name}`);
+  for await (const entry of (await folderAt(parts(from))).values())
+    await copy(`${from}/${entry.name}`, `${to}/${entry.name}`);
 }
 
 /** The browser itself writes to a temporary file and swaps it in at close. */

@@ -21,7 +21,11 @@ export async function openFile(file: string): Promise<OpenFile> {
   try {
     const status = await handle.stat();
     if (!status.isFile()) throw new Error("it is not a file");
-    return { sizeBytes: status.size, read: (offset, length) => readAt(handle, offset, length), close: () => handle.close() };
+    return {
+      sizeBytes: status.size,
+      read: (offset, length) => readAt(handle, offset, length),
+      close: () => handle.close(),
+    };
   } catch (error) {
     await handle.close();
     throw error;
@@ -113,7 +117,8 @@ async function writeAll(handle: FileHandle, chunk: Uint8Array, position?: number
   let written = 0;
   while (written < chunk.byteLength) {
     const at = position === undefined ? null : position + written;
-    written += (await handle.write(chunk, written, Math.min(chunk.byteLength - written, MAX_READ_BYTES), at)).bytesWritten;
+    written += (await handle.write(chunk, written, Math.min(chunk.byteLength - written, MAX_READ_BYTES), at))
+      .bytesWritten;
   }
 }
 

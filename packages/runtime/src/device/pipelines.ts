@@ -42,7 +42,9 @@ export class PipelineCache {
     this.#features = features;
     this.uniformLayout = gpu.createBindGroupLayout({
       label: "params",
-      entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }],
+      entries: [
+        { binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } },
+      ],
     });
   }
 
@@ -66,7 +68,11 @@ export class PipelineCache {
       f16 && /\bf16\b/.test(body) ? "enable f16;" : "",
       sizeBytes > 0 && paramsAreImmediate ? "requires immediate_address_space;" : "",
       body,
-      sizeBytes === 0 ? "" : paramsAreImmediate ? "var<immediate> params: Params;" : "@group(1) @binding(0) var<uniform> params: Params;",
+      sizeBytes === 0
+        ? ""
+        : paramsAreImmediate
+          ? "var<immediate> params: Params;"
+          : "@group(1) @binding(0) var<uniform> params: Params;",
     ].join("\n");
     const { layout, layoutKey } = this.#layout(body);
     const pipeline: Pipeline = {
@@ -87,7 +93,9 @@ export class PipelineCache {
 
   #layout(code: string): { layout: GPUBindGroupLayout; layoutKey: string } {
     const types: ("storage" | "read-only-storage")[] = [];
-    for (const [, binding = "0", access = ""] of code.matchAll(/@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>/g))
+    for (const [, binding = "0", access = ""] of code.matchAll(
+      /@group\(0\)\s*@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>/g,
+    ))
       types[Number(binding)] = access === "read" ? "read-only-storage" : "storage";
     const layoutKey = types.map((type) => (type === "storage" ? "w" : "r")).join("");
     let layout = this.#layouts.get(layoutKey);
@@ -101,7 +109,14 @@ export class PipelineCache {
     return { layout, layoutKey };
   }
 
-  async #compile(kernel: Kernel, label: string, code: string, layout: GPUBindGroupLayout, paramBytes: number, immediate: boolean) {
+  async #compile(
+    kernel: Kernel,
+    label: string,
+    code: string,
+    layout: GPUBindGroupLayout,
+    paramBytes: number,
+    immediate: boolean,
+  ) {
     if (this.#compiling++ === 0) this.#compileStart = performance.now();
     this.count++;
     try {

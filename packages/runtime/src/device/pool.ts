@@ -108,7 +108,12 @@ export class BufferPool {
     if (!reused && (size > maxBufferBytes || use.allocatedBytes + size > budgetBytes)) {
       this.trim();
       if (size > maxBufferBytes || use.allocatedBytes + size > budgetBytes)
-        throw new OutOfMemoryError(what, size, use.allocatedBytes, Math.min(budgetBytes, size > maxBufferBytes ? maxBufferBytes : budgetBytes));
+        throw new OutOfMemoryError(
+          what,
+          size,
+          use.allocatedBytes,
+          Math.min(budgetBytes, size > maxBufferBytes ? maxBufferBytes : budgetBytes),
+        );
     }
     const buffer = reused?.revive() ?? this.memory.create(size, this);
     use.inUseBytes += buffer.sizeBytes;

@@ -13,10 +13,16 @@ export type Defines = Readonly<Record<string, number | boolean | string>>;
  *   declarations live on. Bounds are numbers after replacement. Registers need such constants: a rolled loop keeps an array in memory.
  * @throws {ShaderError} for an unknown include or a directive that does not parse, with its line
  */
-export function preprocess(name: string, code: string, defines: Defines, includes: Readonly<Record<string, string>> = {}): string {
+export function preprocess(
+  name: string,
+  code: string,
+  defines: Defines,
+  includes: Readonly<Record<string, string>> = {},
+): string {
   const included = code.replace(/^[ \t]*#include "([^"]+)"[ \t]*$/gm, (_, file: string) => {
     const text = includes[file];
-    if (text === undefined) throw new ShaderError(name, `no include named "${file}"; known: ${Object.keys(includes).join(", ")}`);
+    if (text === undefined)
+      throw new ShaderError(name, `no include named "${file}"; known: ${Object.keys(includes).join(", ")}`);
     return text;
   });
   const chosen = conditionals(name, included, defines);
@@ -68,7 +74,11 @@ function condition(name: string, text: string, line: number, defines: Defines): 
   const [, not, word = "", relation, operand = ""] = parts;
   const value = defines[word] ?? false;
   const holds =
-    relation === undefined ? Boolean(value) : relation === ">" ? Number(value) > Number(operand) : (String(value) === operand) === (relation === "==");
+    relation === undefined
+      ? Boolean(value)
+      : relation === ">"
+        ? Number(value) > Number(operand)
+        : (String(value) === operand) === (relation === "==");
   return not ? !holds : holds;
 }
 
@@ -81,7 +91,7 @@ function unroll(name: string, code: string): string {
     const end = closingBrace(rest, start);
     if (end < 0) throw new ShaderError(name, `@${kind} without a closing brace`);
     const body = rest.slice(start, end);
-    const pasted = new RegExp(`\\$${variable}\\b`, "g");
+    const pasted = new RegExp(`\\$${variable}(?![A-Za-z_])`, "g"); // digits may follow: another index was pasted behind it
     const plain = new RegExp(`\\b${variable}\\b`, "g");
     const copies: string[] = [];
     for (let i = Number(from); i < Number(to); i += Number(step)) {

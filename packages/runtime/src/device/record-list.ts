@@ -28,13 +28,18 @@ export type DeviceRecord = DispatchRecord | CopyRecord;
 /** Uniform offsets must be multiples of this; 256 is right on every adapter. */
 const UNIFORM_ALIGNMENT = 256;
 
-export function encodeParams(fields: readonly ParamField[], sizeBytes: number, values: Readonly<Record<string, ParamValue>>): ArrayBuffer {
+export function encodeParams(
+  fields: readonly ParamField[],
+  sizeBytes: number,
+  values: Readonly<Record<string, ParamValue>>,
+): ArrayBuffer {
   const bytes = new ArrayBuffer(sizeBytes);
   const view = new DataView(bytes);
   for (const { name, type, offset } of fields) {
     const value = values[name];
     if (value === undefined) throw new Error(`kernel parameter ${name} has no value`);
-    if (type === "vec4u") for (let i = 0; i < 4; i++) view.setUint32(offset + 4 * i, (value as readonly number[])[i] ?? 0, true);
+    if (type === "vec4u")
+      for (let i = 0; i < 4; i++) view.setUint32(offset + 4 * i, (value as readonly number[])[i] ?? 0, true);
     else if (type === "f32") view.setFloat32(offset, value as number, true);
     else view.setUint32(offset, value as number, true);
   }
@@ -49,12 +54,18 @@ class UniformArena {
   #used = 0;
 
   constructor(gpu: GPUDevice, layout: GPUBindGroupLayout, records: readonly DeviceRecord[]) {
-    const size = records.reduce((sum, record) => sum + (needsUniform(record) ? aligned(record.pipeline.paramBytes) : 0), 0);
+    const size = records.reduce(
+      (sum, record) => sum + (needsUniform(record) ? aligned(record.pipeline.paramBytes) : 0),
+      0,
+    );
     this.#bytes = new Uint8Array(size);
     if (size === 0) return;
     this.buffer = gpu.createBuffer({ label: "params", size, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
     const largest = Math.max(...records.map((record) => (needsUniform(record) ? record.pipeline.paramBytes : 0)));
-    this.group = gpu.createBindGroup({ layout, entries: [{ binding: 0, resource: { buffer: this.buffer, size: Math.ceil(largest / 16) * 16 } }] });
+    this.group = gpu.createBindGroup({
+      layout,
+      entries: [{ binding: 0, resource: { buffer: this.buffer, size: Math.ceil(largest / 16) * 16 } }],
+    });
   }
 
   /** @returns the offset of these parameters */
@@ -80,7 +91,12 @@ function needsUniform(record: DeviceRecord): record is DispatchRecord {
  * Encodes records in order into one command buffer and submits it. With `timestamps`, each dispatch gets a pass of its own that
  * writes its begin and end into that query set, at twice its index among the dispatches.
  */
-export function submit(gpu: GPUDevice, uniformLayout: GPUBindGroupLayout, records: readonly DeviceRecord[], timestamps?: GPUQuerySet): void {
+export function submit(
+  gpu: GPUDevice,
+  uniformLayout: GPUBindGroupLayout,
+  records: readonly DeviceRecord[],
+  timestamps?: GPUQuerySet,
+): void {
   const arena = new UniformArena(gpu, uniformLayout, records);
   const encoder = gpu.createCommandEncoder();
   let pass: GPUComputePassEncoder | undefined;
@@ -90,14 +106,22 @@ export function submit(gpu: GPUDevice, uniformLayout: GPUBindGroupLayout, record
     if (record.kind === "copy") {
       pass?.end();
       pass = current = undefined;
-      encoder.copyBufferToBuffer(record.source, record.sourceOffset, record.target, record.targetOffset, record.sizeBytes);
+      encoder.copyBufferToBuffer(
+        record.source,
+        record.sourceOffset,
+        record.target,
+        record.targetOffset,
+        record.sizeBytes,
+      );
       continue;
     }
     if (timestamps) {
       pass?.end();
       current = undefined;
       const at = 2 * dispatches++;
-      pass = encoder.beginComputePass({ timestampWrites: { querySet: timestamps, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } });
+      pass = encoder.beginComputePass({
+        timestampWrites: { querySet: timestamps, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
+      });
     }
     pass ??= encoder.beginComputePass();
     const { pipeline, params } = record;

@@ -53,7 +53,8 @@ export function map<T extends DType = "f32">(
     params[`${letter}_extent`] = extent;
     if (axes) params[`${letter}_strides`] = axes.strides[k] ?? [0, 0, 0, 0];
     if (!input) continue;
-    defines[`${upper}_TYPE`] = wide && mode !== "scalar" && mode !== "head" ? QUAD_TYPE[input.dtype] : SCALAR_TYPE[input.dtype];
+    defines[`${upper}_TYPE`] =
+      wide && mode !== "scalar" && mode !== "head" ? QUAD_TYPE[input.dtype] : SCALAR_TYPE[input.dtype];
     defines[`${upper}_READ`] = readExpression(letter, strided ? "strided" : mode, wide, types[input.dtype]);
   }
   first.device.dispatch({
@@ -83,9 +84,11 @@ function modeOf(shape: Shape, outShape: Shape, size: number): { mode: Mode; exte
   if (own === 1) return { mode: "scalar", extent: 0 };
   const padded = [...new Array<number>(outShape.length - shape.length).fill(1), ...shape];
   const firstReal = padded.findIndex((length) => length !== 1);
-  if (padded.slice(firstReal).every((length, k) => length === outShape[firstReal + k])) return { mode: "tail", extent: own };
+  if (padded.slice(firstReal).every((length, k) => length === outShape[firstReal + k]))
+    return { mode: "tail", extent: own };
   const lastReal = padded.findLastIndex((length) => length !== 1);
-  if (padded.slice(0, lastReal + 1).every((length, k) => length === outShape[k])) return { mode: "head", extent: size / own };
+  if (padded.slice(0, lastReal + 1).every((length, k) => length === outShape[k]))
+    return { mode: "head", extent: size / own };
   return { mode: "strided", extent: 0 };
 }
 
@@ -109,7 +112,9 @@ function collapse(outShape: Shape, inputs: readonly Tensor[]): { lengths: number
     }
   }
   if (lengths.length > 4)
-    throw new ShapeError(`elementwise: ${inputs.map(({ shape }) => formatShape(shape)).join(", ")} need ${lengths.length} axes to broadcast; at most 4 are supported`);
+    throw new ShapeError(
+      `elementwise: ${inputs.map(({ shape }) => formatShape(shape)).join(", ")} need ${lengths.length} axes to broadcast; at most 4 are supported`,
+    );
   const pad = (values: number[], fill: number) => [...new Array<number>(4 - values.length).fill(fill), ...values];
   return { lengths: pad(lengths, 1), strides: kept.map((own) => pad(own, 0)) };
 }

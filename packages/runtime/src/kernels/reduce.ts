@@ -42,7 +42,12 @@ interface Pass {
   scale: number;
 }
 
-function pass(x: Tensor<"f32">, reduction: Reduction, shape: readonly number[], { outer, length, inner, chunks, chunk, scale }: Pass): Tensor<"f32"> {
+function pass(
+  x: Tensor<"f32">,
+  reduction: Reduction,
+  shape: readonly number[],
+  { outer, length, inner, chunks, chunk, scale }: Pass,
+): Tensor<"f32"> {
   const out = empty(x.device, shape, "f32");
   x.device.dispatch({
     kernel,

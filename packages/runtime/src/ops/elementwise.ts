@@ -1,6 +1,6 @@
 import { map } from "../kernels/map.ts";
 import { reduce } from "../kernels/reduce.ts";
-import { sameShape, type Shape } from "../tensor/shape.ts";
+import { type Shape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { viewOf } from "../tensor/views.ts";
 import { differentiable, needsGradient } from "./tape.ts";
@@ -23,7 +23,9 @@ export function unbroadcast(gradient: F32, shape: Shape): F32 {
 function unary(op: string, forward: string, slope: string, scalars: readonly number[] = []): (x: F32) => F32 {
   return (x) => {
     const y = map(forward, [x], { scalars });
-    differentiable(op, [x], [y], [x, y], ([dy], [x, y]) => [map(`c * (${slope})`, [x as F32, y as F32, dy as F32], { scalars })]);
+    differentiable(op, [x], [y], [x, y], ([dy], [x, y]) => [
+      map(`c * (${slope})`, [x as F32, y as F32, dy as F32], { scalars }),
+    ]);
     return y;
   };
 }
@@ -71,7 +73,8 @@ function binary(op: string, forward: string, slopeA: string, slopeB: string): (a
     const z = map(forward, [a, b]);
     const [wantsA, wantsB] = [needsGradient(a), needsGradient(b)];
     differentiable(op, [a, b], [z], [a, b], ([dz], [a, b]) => {
-      const slope = (expression: string, of: Tensor | undefined) => unbroadcast(map(expression, [a as F32, b as F32, dz as F32]), (of as F32).shape);
+      const slope = (expression: string, of: Tensor | undefined) =>
+        unbroadcast(map(expression, [a as F32, b as F32, dz as F32]), (of as F32).shape);
       return [wantsA ? slope(slopeA, a) : undefined, wantsB ? slope(slopeB, b) : undefined];
     });
     return z;

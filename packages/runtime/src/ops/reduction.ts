@@ -27,7 +27,9 @@ function linearReduction(reduction: "sum" | "mean", x: F32, axis: number | undef
   const y = reduce(x, reduction, at);
   const { shape } = x;
   const factor = reduction === "mean" ? 1 / (at === undefined ? x.size : x.axis(at)) : 1;
-  differentiable(reduction, [x], [y], [], ([dy]) => [map("a * s0", [viewOf(dy as F32, withAxis(shape, at))], { scalars: [factor], shape })]);
+  differentiable(reduction, [x], [y], [], ([dy]) => [
+    map("a * s0", [viewOf(dy as F32, withAxis(shape, at))], { scalars: [factor], shape }),
+  ]);
   return y;
 }
 

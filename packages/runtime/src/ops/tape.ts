@@ -1,7 +1,7 @@
 import { LifetimeError, ShapeError } from "../device/errors.ts";
 import { map } from "../kernels/map.ts";
-import { expectShape, formatShape, sizeOf } from "../tensor/shape.ts";
 import { keep, scope } from "../tensor/scope.ts";
+import { expectShape, formatShape, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { aliasOf } from "../tensor/views.ts";
 
@@ -41,7 +41,8 @@ export class Tape implements Disposable {
 
   /** Runs `fn` with this tape listening. On an exception everything saved is dropped. */
   run<T>(fn: () => T): T {
-    if (this.#used) throw new LifetimeError("Tape.run: this tape was used up by backward; make a new one for each step");
+    if (this.#used)
+      throw new LifetimeError("Tape.run: this tape was used up by backward; make a new one for each step");
     const outer = active;
     active = this;
     try {
@@ -59,7 +60,13 @@ export class Tape implements Disposable {
   }
 
   /** Called by `differentiable`. */
-  add(op: string, inputs: readonly (Tensor | undefined)[], outputs: readonly Tensor[], saved: readonly Tensor[], vjp: Vjp): void {
+  add(
+    op: string,
+    inputs: readonly (Tensor | undefined)[],
+    outputs: readonly Tensor[],
+    saved: readonly Tensor[],
+    vjp: Vjp,
+  ): void {
     for (const output of outputs) this.#tracked.add(output.id);
     this.#nodes.push({
       op,
@@ -77,7 +84,8 @@ export class Tape implements Disposable {
    */
   backward(output: Tensor<"f32">, seed?: Tensor<"f32">): Map<Tensor, Tensor<"f32">> {
     if (this.#used) throw new LifetimeError("Tape.backward: a tape can be walked once");
-    if (!seed && sizeOf(output.shape) !== 1) throw new ShapeError(`Tape.backward: needs a scalar or a seed, got shape ${formatShape(output.shape)}`);
+    if (!seed && sizeOf(output.shape) !== 1)
+      throw new ShapeError(`Tape.backward: needs a scalar or a seed, got shape ${formatShape(output.shape)}`);
     if (seed) expectShape("Tape.backward", "seed", seed.shape, output.shape);
     this.#used = true;
     const gradients = new Map<number, Tensor<"f32">>();
@@ -104,8 +112,15 @@ export class Tape implements Disposable {
       if (incoming.every((gradient) => gradient === undefined)) return;
       for (const { tensor, version } of node.saved)
         if (tensor.version !== version)
-          throw new LifetimeError(`backward of ${node.op}: a saved tensor of shape ${formatShape(tensor.shape)} was changed in place after the op ran`);
-      const given = scope(() => node.vjp(incoming, node.saved.map(({ tensor }) => tensor)));
+          throw new LifetimeError(
+            `backward of ${node.op}: a saved tensor of shape ${formatShape(tensor.shape)} was changed in place after the op ran`,
+          );
+      const given = scope(() =>
+        node.vjp(
+          incoming,
+          node.saved.map(({ tensor }) => tensor),
+        ),
+      );
       for (const [k, id] of node.inputs.entries()) {
         const gradient = given[k];
         if (!gradient) continue;
@@ -139,8 +154,15 @@ function accumulate(gradients: Map<number, Tensor<"f32">>, id: number, gradient:
  * Remembers an op for the listening tape, if there is one and an input depends on a watched tensor.
  * @param saved tensors that the vjp needs: the tape holds on to them, whatever happens to the handles
  */
-export function differentiable(op: string, inputs: readonly (Tensor | undefined)[], outputs: readonly Tensor[], saved: readonly Tensor[], vjp: Vjp): void {
-  if (active && inputs.some((input) => input !== undefined && active?.isTracked(input))) active.add(op, inputs, outputs, saved, vjp);
+export function differentiable(
+  op: string,
+  inputs: readonly (Tensor | undefined)[],
+  outputs: readonly Tensor[],
+  saved: readonly Tensor[],
+  vjp: Vjp,
+): void {
+  if (active && inputs.some((input) => input !== undefined && active?.isTracked(input)))
+    active.add(op, inputs, outputs, saved, vjp);
 }
 
 /** Whether the gradient of `tensor` is wanted by the listening tape: ops may skip what only a gradient would need. */

@@ -26,7 +26,8 @@ export function scope<T>(fn: () => T): T {
   scopes.push(made);
   try {
     const result = fn();
-    if (isDeferred(result)) throw new TypeError("scope: the function must be synchronous, but it returned a promise or an iterator");
+    if (isDeferred(result))
+      throw new TypeError("scope: the function must be synchronous, but it returned a promise or an iterator");
     for (const handle of handlesIn(result)) if (made.delete(handle)) scopes.at(-2)?.add(handle);
     return result;
   } finally {
@@ -42,6 +43,8 @@ function isDeferred(value: unknown): boolean {
 function* handlesIn(value: unknown): Generator<Handle> {
   if (typeof value !== "object" || value === null) return;
   if ("isDisposed" in value && Symbol.dispose in value) yield value as Handle;
-  else if (Array.isArray(value) || value instanceof Map || value instanceof Set) for (const item of value instanceof Map ? value.values() : value) yield* handlesIn(item);
-  else if (Object.getPrototypeOf(value) === Object.prototype) for (const item of Object.values(value)) yield* handlesIn(item);
+  else if (Array.isArray(value) || value instanceof Map || value instanceof Set)
+    for (const item of value instanceof Map ? value.values() : value) yield* handlesIn(item);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) yield* handlesIn(item);
 }

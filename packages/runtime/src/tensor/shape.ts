@@ -17,13 +17,15 @@ export function sameShape(a: Shape, b: Shape): boolean {
 
 /** @throws {ShapeError} `where: <what> has shape …, expected …` */
 export function expectShape(where: string, what: string, shape: Shape, expected: Shape): void {
-  if (!sameShape(shape, expected)) throw new ShapeError(`${where}: ${what} has shape ${formatShape(shape)}, expected ${formatShape(expected)}`);
+  if (!sameShape(shape, expected))
+    throw new ShapeError(`${where}: ${what} has shape ${formatShape(shape)}, expected ${formatShape(expected)}`);
 }
 
 /** Row-major strides in elements. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length).fill(1);
-  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = (strides[axis + 1] ?? 1) * (shape[axis + 1] ?? 1);
+  for (let axis = shape.length - 2; axis >= 0; axis--)
+    strides[axis] = (strides[axis + 1] ?? 1) * (shape[axis + 1] ?? 1);
   return strides;
 }
 
@@ -35,7 +37,8 @@ export function broadcastShapes(where: string, ...shapes: Shape[]): number[] {
     for (const shape of shapes) {
       const own = shape[axis - rank + shape.length] ?? 1;
       if (own === 1 || own === length) continue;
-      if (length !== 1) throw new ShapeError(`${where}: shapes ${shapes.map(formatShape).join(" and ")} do not broadcast`);
+      if (length !== 1)
+        throw new ShapeError(`${where}: shapes ${shapes.map(formatShape).join(" and ")} do not broadcast`);
       length = own;
     }
     return length;
@@ -45,7 +48,8 @@ export function broadcastShapes(where: string, ...shapes: Shape[]): number[] {
 /** Turns a negative axis (from the end) into a plain one. @throws {ShapeError} out of range */
 export function resolveAxis(where: string, axis: number, rank: number): number {
   const resolved = axis < 0 ? axis + rank : axis;
-  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) throw new ShapeError(`${where}: axis ${axis} is out of range for rank ${rank}`);
+  if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank)
+    throw new ShapeError(`${where}: axis ${axis} is out of range for rank ${rank}`);
   return resolved;
 }
 

@@ -51,7 +51,8 @@ export class Tensor<T extends DType = DType> implements Disposable {
 
   /** @throws {LifetimeError} after dispose */
   get buffer(): DeviceBuffer {
-    if (this.#disposed) throw new LifetimeError(`a tensor of shape ${formatShape(this.shape)} was used after it was disposed`);
+    if (this.#disposed)
+      throw new LifetimeError(`a tensor of shape ${formatShape(this.shape)} was used after it was disposed`);
     return this.#buffer;
   }
 
@@ -69,14 +70,18 @@ export class Tensor<T extends DType = DType> implements Disposable {
     const offsetBytes = 4 * this.offset;
     if (offsetBytes % 256 === 0) return { buffer: this.buffer, offsetBytes, sizeBytes: this.sizeBytes };
     const copy = this.device.allocate(this.sizeBytes, "an aligned copy of a view");
-    this.device.copy({ buffer: this.buffer, offsetBytes, sizeBytes: this.sizeBytes }, { buffer: copy, offsetBytes: 0, sizeBytes: this.sizeBytes });
+    this.device.copy(
+      { buffer: this.buffer, offsetBytes, sizeBytes: this.sizeBytes },
+      { buffer: copy, offsetBytes: 0, sizeBytes: this.sizeBytes },
+    );
     copy.release(); // stays intact until this list has run: records keep their order
     return { buffer: copy, offsetBytes: 0, sizeBytes: this.sizeBytes };
   }
 
   /** Binding for a kernel that changes this tensor in place. @throws {ShapeError} for a view that would have to be copied */
   bindingInPlace(): Binding {
-    if ((4 * this.offset) % 256 !== 0) throw new ShapeError("an in-place kernel needs a tensor that starts at a multiple of 64 elements");
+    if ((4 * this.offset) % 256 !== 0)
+      throw new ShapeError("an in-place kernel needs a tensor that starts at a multiple of 64 elements");
     this.buffer.version++;
     return this.binding();
   }
@@ -84,7 +89,9 @@ export class Tensor<T extends DType = DType> implements Disposable {
   /** Overwrites the elements with host data of the same dtype and size. */
   write(data: HostArrays[T]): void {
     if (data.length !== this.size || dtypeOf(data) !== this.dtype)
-      throw new ShapeError(`write: ${data.length} elements of ${dtypeOf(data)} for a ${this.dtype} tensor of shape ${formatShape(this.shape)}`);
+      throw new ShapeError(
+        `write: ${data.length} elements of ${dtypeOf(data)} for a ${this.dtype} tensor of shape ${formatShape(this.shape)}`,
+      );
     this.buffer.version++;
     this.device.upload(this.buffer, 4 * this.offset, data);
   }
@@ -114,7 +121,12 @@ export class Tensor<T extends DType = DType> implements Disposable {
 
 /** A tensor with garbage in it, for a kernel to fill. */
 export function empty<T extends DType>(device: Device, shape: Shape, dtype: T): Tensor<T> {
-  return new Tensor(device, shape, dtype, device.allocate(4 * sizeOf(shape), `a ${dtype} tensor of shape ${formatShape(shape)}`));
+  return new Tensor(
+    device,
+    shape,
+    dtype,
+    device.allocate(4 * sizeOf(shape), `a ${dtype} tensor of shape ${formatShape(shape)}`),
+  );
 }
 
 /** A tensor of host data; numbers become f32. @throws {ShapeError} when data and shape differ in size */

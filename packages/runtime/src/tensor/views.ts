@@ -15,7 +15,9 @@ export function viewOf<T extends DType>(x: Tensor<T>, shape: Shape): Tensor<T> {
 export function rowsOf<T extends DType>(x: Tensor<T>, start: number, length: number): Tensor<T> {
   const [first = 1, ...rest] = x.shape;
   if (x.rank === 0 || start < 0 || length < 0 || start + length > first)
-    throw new ShapeError(`rows ${start}..${start + length} are outside the first axis of shape ${formatShape(x.shape)}`);
+    throw new ShapeError(
+      `rows ${start}..${start + length} are outside the first axis of shape ${formatShape(x.shape)}`,
+    );
   return new Tensor(x.device, [length, ...rest], x.dtype, x.buffer.retain(), x.offset + start * sizeOf(rest));
 }
 

@@ -67,7 +67,9 @@ const BROADCASTS: [name: string, shape: number[], index: (i: number) => number][
 ];
 
 describe("binary ops match float64 and their gradients", () => {
-  const cases = BINARY.flatMap(([name, op, reference]) => BROADCASTS.map(([how, shape, index]) => [`${name} with ${how}`, op, reference, shape, index] as const));
+  const cases = BINARY.flatMap(([name, op, reference]) =>
+    BROADCASTS.map(([how, shape, index]) => [`${name} with ${how}`, op, reference, shape, index] as const),
+  );
   test.each(cases)("%s", async (_, op, reference, shape, index) => {
     await checkOp(device, {
       op,

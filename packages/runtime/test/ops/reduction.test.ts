@@ -5,7 +5,13 @@ import { max, mean, sum } from "../../src/ops/reduction.ts";
 const device = await testDevice();
 
 /** Reduces the middle axis of [outer, length, inner]. */
-function along(x: Float64Array, outer: number, length: number, inner: number, f: (values: number[]) => number): number[] {
+function along(
+  x: Float64Array,
+  outer: number,
+  length: number,
+  inner: number,
+  f: (values: number[]) => number,
+): number[] {
   return Array.from({ length: outer * inner }, (_, i) =>
     f(Array.from({ length }, (_, k) => x[(Math.floor(i / inner) * length + k) * inner + (i % inner)] ?? 0)),
   );
@@ -21,8 +27,17 @@ describe("reductions match float64 and their gradient", () => {
   ] as const)("%s", async (_, shape, axis, outer, length, inner) => {
     const inputs = [{ shape }];
     await checkOp(device, { op: (x) => sum(x, axis), reference: (x) => along(x, outer, length, inner, total), inputs });
-    await checkOp(device, { op: (x) => mean(x, axis), reference: (x) => along(x, outer, length, inner, (v) => total(v) / length), inputs });
-    await checkOp(device, { op: (x) => max(x, axis), reference: (x) => along(x, outer, length, inner, (v) => Math.max(...v)), inputs, step: 1e-6 });
+    await checkOp(device, {
+      op: (x) => mean(x, axis),
+      reference: (x) => along(x, outer, length, inner, (v) => total(v) / length),
+      inputs,
+    });
+    await checkOp(device, {
+      op: (x) => max(x, axis),
+      reference: (x) => along(x, outer, length, inner, (v) => Math.max(...v)),
+      inputs,
+      step: 1e-6,
+    });
   });
 
   test("all axes, to a scalar", async () => {

@@ -1,0 +1,87 @@
+import { readFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { UserError } from "@moebius/cli";
+import { type Checkpoint, fileSource, openCheckpoint, openSafetensors, type StoredTensor, toFloat32, toInt32 } from "@moebius/runtime/io";
+import { type Comparison, compare, type Tolerance } from "./compare.ts";
+
+/** A folder with a reference implementation's inputs, weights and outputs; counts what was used and compared. */
+export class Golden {
+  readonly folder: string;
+  readonly name: string;
+  readonly config: Record<string, unknown>;
+  readonly comparisons: Comparison[] = [];
+  readonly #tensors = new Map<string, StoredTensor>();
+  readonly #untouched: Set<string>;
+
+  private constructor(folder: string, config: Record<string, unknown>, tensors: readonly StoredTensor[]) {
+    this.folder = folder;
+    this.name = path.basename(path.resolve(folder));
+    this.config = config;
+    for (const tensor of tensors) this.#tensors.set(tensor.name, tensor);
+    this.#untouched = new Set(this.#tensors.keys());
+  }
+
+  /** @throws {UserError} when the folder lacks one of its files */
+  static async open(folder: string): Promise<Golden> {
+    for (const file of ["config.json", "io.safetensors"])
+      if (!existsSync(path.join(folder, file))) throw new UserError(`${folder}: has no ${file}; a golden folder holds config.json, io.safetensors and mostly model.safetensors`);
+    const config = JSON.parse(await readFile(path.join(folder, "config.json"), "utf8"));
+    const file = await openSafetensors(await fileSource(path.join(folder, "io.safetensors")));
+    try {
+      const tensors: StoredTensor[] = [];
+      for (const name of file.tensors.keys()) tensors.push(await file.read(name));
+      return new Golden(folder, config, tensors);
+    } finally {
+      await file.close();
+    }
+  }
+
+  openWeights(): Promise<Checkpoint> {
+    return openCheckpoint(this.folder);
+  }
+
+  /** Names of the stored tensors that start with `prefix`. */
+  names(prefix: string): string[] {
+    return [...this.#tensors.keys()].filter((name) => name.startsWith(prefix));
+  }
+
+  has(name: string): boolean {
+    return this.#tensors.has(name);
+  }
+
+  shape(name: string): readonly number[] {
+    return this.#get(name).shape;
+  }
+
+  /** Values used as an input. */
+  floats(name: string): Float32Array<ArrayBuffer> {
+    this.#untouched.delete(name);
+    return toFloat32(this.#get(name));
+  }
+
+  integers(name: string): Int32Array<ArrayBuffer> {
+    this.#untouched.delete(name);
+    return toInt32(this.#get(name));
+  }
+
+  /** Holds our values against a stored tensor, if it is stored; `where` leaves out elements that the reference does not define. */
+  compare(name: string, actual: ArrayLike<number>, tolerance: Tolerance, where?: (index: number) => boolean): void {
+    const stored = this.#tensors.get(name);
+    if (!stored) return;
+    this.#untouched.delete(name);
+    const expected = /^(I|U|BOOL)/.test(stored.dtype) ? toInt32(stored) : toFloat32(stored);
+    this.comparisons.push(compare(name, actual, expected, tolerance, where));
+  }
+
+  /** Stored tensors that were neither used as an input nor compared. */
+  untouched(): string[] {
+    return [...this.#untouched];
+  }
+
+  #get(name: string): StoredTensor {
+    const tensor = this.#tensors.get(name);
+    if (!tensor) throw new UserError(`${this.folder}/io.safetensors: has no tensor "${name}"`);
+    return tensor;
+  }
+}

@@ -1,0 +1,173 @@
+// C[m, n] (+)= scale * Σ_k A[m, k] · B[k, n] + bias[n]: dense, batched over z, or grouped by expert. Called by kernels/gemm.ts.
+// A workgroup is LANES threads (one subgroup where there are any) and computes a tile of ROWS rows by 4·LANES columns; a lane owns
+// four neighbouring columns and keeps all its sums in registers. No workgroup memory: on a software adapter a subgroup is one SIMD
+// register and a barrier is dear. Rows of A reach all lanes by broadcast, or are read by each lane where there are no subgroups.
+struct Params {
+  m: u32, n: u32, k: u32,
+  k_quads: u32,   // ceil(k / 4)
+  a_stride: u32, b_stride: u32, c_stride: u32, // from one matrix of a batch to the next, in elements; b_stride also from group to group
+  scale: f32,
+  accumulate: u32, // 1: add to what C holds
+  has_bias: u32,   // 1: bias[n], or bias[group, n]
+}
+#if VEC
+alias Load = vec4f; // k and n are multiples of 4
+#else
+alias Load = f32;
+#endif
+@group(0) @binding(0) var<storage, read> a_data: array<Load>;
+@group(0) @binding(1) var<storage, read> b_data: array<Load>;
+@group(0) @binding(2) var<storage, read> bias: array<Load>;
+@group(0) @binding(3) var<storage, read_write> c_data: array<Load>;
+#if GROUPED
+// A tile's group and first row, and where each group's rows end: see kernels/tiles.wgsl.
+@group(0) @binding(4) var<storage, read> tiles: array<vec2u>;
+@group(0) @binding(5) var<storage, read> group_offsets: array<u32>;
+#endif
+#if GATHER
+// Which row of A stands for row m.
+@group(0) @binding(6) var<storage, read> source_row: array<u32>;
+#endif
+
+const NONE = 0xffffffffu;
+
+// Four values of A along k.
+fn load_a(base: u32, q: u32) -> vec4f {
+#if VEC
+  return a_data[base / 4u + q];
+#else
+  let k = 4u * q;
+  let at = base + k;
+  return vec4f(a_data[at], select(0.0, a_data[at + 1u], k + 1u < params.k), select(0.0, a_data[at + 2u], k + 2u < params.k),
+    select(0.0, a_data[at + 3u], k + 3u < params.k));
+#endif
+}
+
+#if OUT_MAJOR
+// B as [n, k]: four values along k of one column.
+fn load_b(base: u32, q: u32, column: u32) -> vec4f {
+  let start = base + min(column, params.n - 1u) * params.k;
+#if VEC
+  return b_data[start / 4u + q];
+#else
+  let k = 4u * q;
+  let at = start + k;
+  return vec4f(b_data[at], select(0.0, b_data[at + 1u], k + 1u < params.k), select(0.0, b_data[at + 2u], k + 2u < params.k),
+    select(0.0, b_data[at + 3u], k + 3u < params.k));
+#endif
+}
+#else
+// B as [k, n]: four columns of one k; beyond k anything finite will do, since A is zero there.
+fn load_b(base: u32, k: u32, column: u32) -> vec4f {
+  let start = base + min(k, params.k - 1u) * params.n;
+#if VEC
+  return b_data[(start + min(column, params.n - 4u)) / 4u];
+#else
+  let last = params.n - 1u;
+  return vec4f(b_data[start + min(column, last)], b_data[start + min(column + 1u, last)], b_data[start + min(column + 2u, last)],
+    b_data[start + min(column + 3u, last)]);
+#endif
+}
+#endif
+
+fn store(row: u32, column: u32, group: u32, c_base: u32, sum: vec4f) {
+  var value = sum * params.scale;
+  let at = c_base + row * params.n + column;
+#if VEC
+  if (column >= params.n) { return; }
+  if (params.has_bias == 1u) { value += bias[(group * params.n + column) / 4u]; }
+  if (params.accumulate == 1u) { value += c_data[at / 4u]; }
+  c_data[at / 4u] = value;
+#else
+  for (var j = 0u; j < 4u; j++) {
+    if (column + j >= params.n) { return; }
+    var one = value[j];
+    if (params.has_bias == 1u) { one += bias[group * params.n + column + j]; }
+    if (params.accumulate == 1u) { one += c_data[at + j]; }
+    c_data[at + j] = one;
+  }
+#endif
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let column = (workgroup.x * LANES + lane) * 4u;
+#if GROUPED
+  let tile = tiles[workgroup.y];
+  let group = tile.x;
+  if (group == NONE) { return; }
+  let first = tile.y;
+  let end = group_offsets[group + 1u];
+  let a_base = 0u;
+  let c_base = 0u;
+  let b_base = group * params.b_stride;
+#else
+  let group = 0u;
+  let first = workgroup.y * ROWS;
+  let end = params.m;
+  let a_base = workgroup.z * params.a_stride;
+  let c_base = workgroup.z * params.c_stride;
+  let b_base = workgroup.z * params.b_stride;
+#endif
+#if SUBGROUPS
+  // Lane l reads rows l, l + LANES, …; row g·LANES + l is then broadcast from lane l.
+  @repeat for (var g = 0; g < LANE_ROWS; g++) {
+    var row$g = min(first + g * LANES + lane, end - 1u);
+#if GATHER
+    row$g = source_row[row$g];
+#endif
+    let start$g = a_base + row$g * params.k;
+    @repeat for (var l = 0; l < LANES; l++) { var sum$g$l = vec4f(); }
+  }
+#else
+  @repeat for (var g = 0; g < LANE_ROWS; g++) {
+    @repeat for (var l = 0; l < LANES; l++) {
+      var row$g$l = min(first + g * LANES + l, end - 1u);
+#if GATHER
+      row$g$l = source_row[row$g$l];
+#endif
+      let start$g$l = a_base + row$g$l * params.k;
+      var sum$g$l = vec4f();
+    }
+  }
+#endif
+  for (var q = 0u; q < params.k_quads; q++) {
+#if OUT_MAJOR
+    let t0 = load_b(b_base, q, column);
+    let t1 = load_b(b_base, q, column + 1u);
+    let t2 = load_b(b_base, q, column + 2u);
+    let t3 = load_b(b_base, q, column + 3u);
+    let b0 = vec4f(t0.x, t1.x, t2.x, t3.x);
+    let b1 = vec4f(t0.y, t1.y, t2.y, t3.y);
+    let b2 = vec4f(t0.z, t1.z, t2.z, t3.z);
+    let b3 = vec4f(t0.w, t1.w, t2.w, t3.w);
+#else
+    let b0 = load_b(b_base, 4u * q, column);
+    let b1 = load_b(b_base, 4u * q + 1u, column);
+    let b2 = load_b(b_base, 4u * q + 2u, column);
+    let b3 = load_b(b_base, 4u * q + 3u, column);
+#endif
+    @unroll for (var g = 0; g < LANE_ROWS; g++) {
+#if SUBGROUPS
+      let own = load_a(start$g, q);
+#endif
+      @unroll for (var l = 0; l < LANES; l++) {
+#if SUBGROUPS
+        let x = subgroupBroadcast(own.x, l);
+        let y = subgroupBroadcast(own.y, l);
+        let z = subgroupBroadcast(own.z, l);
+        let w = subgroupBroadcast(own.w, l);
+        sum$g$l = fma(vec4f(w), b3, fma(vec4f(z), b2, fma(vec4f(y), b1, fma(vec4f(x), b0, sum$g$l))));
+#else
+        let a = load_a(start$g$l, q);
+        sum$g$l = fma(vec4f(a.w), b3, fma(vec4f(a.z), b2, fma(vec4f(a.y), b1, fma(vec4f(a.x), b0, sum$g$l))));
+#endif
+      }
+    }
+  }
+  @unroll for (var g = 0; g < LANE_ROWS; g++) {
+    @unroll for (var l = 0; l < LANES; l++) {
+      if (first + g * LANES + l < end) { store(first + g * LANES + l, column, group, c_base, sum$g$l); }
+    }
+  }
+}

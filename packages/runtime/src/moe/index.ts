@@ -1,0 +1,11 @@
+export { Experts, type ExpertsOptions } from "./experts/experts.ts";
+export { GeluExperts } from "./experts/gelu-experts.ts";
+export { SwigluExperts } from "./experts/swiglu-experts.ts";
+export { type AuxLossOptions, type BalanceForm, balanceLoss, zLoss } from "./losses.ts";
+export { MoeLayer, type MoeLayerOptions } from "./moe-layer.ts";
+export { NONE, type PlanOptions, planTopK, type RoutingPlan } from "./plan.ts";
+export { type RouteContext, Router, type RouterOptions } from "./routers/router.ts";
+export { TopKRouter, type TopKRouterOptions } from "./routers/top-k.ts";
+export { type Routing, sparseRouting } from "./routing.ts";
+export { type RoutingStatistics, routingStatistics } from "./statistics.ts";
+export { formatTrace, type TraceHeader, type TraceVisit, traceVisits } from "./trace.ts";

@@ -1,0 +1,36 @@
+import type { Device } from "../../device/device.ts";
+import { ConfigError } from "../../device/errors.ts";
+import { Module } from "../../nn/module.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { Routing } from "../routing.ts";
+
+export interface RouterOptions {
+  hiddenSize: number;
+  numExperts: number;
+  topK: number;
+}
+
+export interface RouteContext {
+  /** [N] f32, 0 = padding. */
+  mask?: Tensor<"f32"> | undefined;
+}
+
+/** Chooses experts for tokens. A router of one's own is one class with a `route` method: see CONTRIBUTING.md. */
+export abstract class Router<State = undefined> extends Module {
+  readonly hiddenSize: number;
+  readonly numExperts: number;
+  readonly topK: number;
+
+  /** @throws {ConfigError} unless 1 ≤ topK ≤ numExperts */
+  constructor(device: Device, { hiddenSize, numExperts, topK }: RouterOptions) {
+    super(device);
+    if (!(topK >= 1 && topK <= numExperts))
+      throw new ConfigError(`router: need 1 ≤ topK ≤ numExperts, got topK=${topK}, numExperts=${numExperts}`);
+    this.hiddenSize = hiddenSize;
+    this.numExperts = numExperts;
+    this.topK = topK;
+  }
+
+  /** @param x [N, H]; @param state what the router of the layer before passed on */
+  abstract route(x: Tensor<"f32">, state?: State, context?: RouteContext): Routing<State>;
+}

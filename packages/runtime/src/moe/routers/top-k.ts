@@ -1,0 +1,47 @@
+import type { Device } from "../../device/device.ts";
+import { divide } from "../../ops/elementwise.ts";
+import { reshape } from "../../ops/layout.ts";
+import { linear } from "../../ops/matmul.ts";
+import { sum } from "../../ops/reduction.ts";
+import { softmax } from "../../ops/softmax.ts";
+import { topK } from "../../ops/top-k.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { type Routing, sparseRouting } from "../routing.ts";
+import { type RouteContext, Router, type RouterOptions } from "./router.ts";
+
+export interface TopKRouterOptions extends RouterOptions {
+  /** Divides the chosen probabilities by their sum (Mixtral); Time-MoE and Qwen2-MoE use them as they are. Default false. */
+  normalizeTopK?: boolean;
+  /** Most rows an expert takes as a multiple of an even share: C = ceil(capacityFactor · N · K / E). Default: dropless. */
+  capacityFactor?: number;
+}
+
+/**
+ * The router of most published models: p = softmax(W x), the K largest p are the weights.
+ * @see Shazeer et al. 2017, arXiv:1701.06538, without noise; Fedus et al. 2021, arXiv:2101.03961, for the capacity
+ */
+export class TopKRouter extends Router {
+  readonly weight = this.parameter("weight", [this.numExperts, this.hiddenSize]);
+  readonly normalizeTopK: boolean;
+  readonly capacityFactor: number | undefined;
+
+  constructor(device: Device, options: TopKRouterOptions) {
+    super(device, options);
+    this.normalizeTopK = options.normalizeTopK ?? false;
+    this.capacityFactor = options.capacityFactor;
+  }
+
+  override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing {
+    const logits = linear(x, this.weight); // [N, E]
+    const probs = softmax(logits);
+    const { indices, values } = topK(probs, this.topK); // [N, K]
+    const weights = this.normalizeTopK ? divide(values, reshape(sum(values, -1), [x.axis(0), 1])) : values;
+    return sparseRouting({ indices, weights, probs, logits, mask, capacity: this.#capacity(x.axis(0)) });
+  }
+
+  #capacity(numTokens: number): number | undefined {
+    return this.capacityFactor === undefined
+      ? undefined
+      : Math.ceil((this.capacityFactor * numTokens * this.topK) / this.numExperts);
+  }
+}

@@ -1,0 +1,120 @@
+import type { Device } from "../device/device.ts";
+import { ConfigError, ShapeError } from "../device/errors.ts";
+import type { RandomKey } from "../tensor/philox.ts";
+import { keep } from "../tensor/scope.ts";
+import { formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
+
+/** Makes the first values of a parameter. */
+export type Initializer = (key: RandomKey, shape: Shape) => Float32Array<ArrayBuffer>;
+
+export const zeros: Initializer = (_, shape) => new Float32Array(sizeOf(shape));
+export const ones: Initializer = (_, shape) => new Float32Array(sizeOf(shape)).fill(1);
+
+/** Normal numbers with mean 0. */
+export function normal(standardDeviation: number): Initializer {
+  return (key, shape) => key.normal(sizeOf(shape)).map((x) => x * standardDeviation);
+}
+
+/** Uniform numbers within ±bound. */
+export function uniform(bound: number): Initializer {
+  return (key, shape) => key.uniform(sizeOf(shape)).map((x) => (2 * x - 1) * bound);
+}
+
+/** A tensor that belongs to a module: it outlives scopes, has a name, and is what optimizers change and checkpoints hold. */
+export class Parameter extends Tensor<"f32"> {
+  readonly initializer: Initializer;
+  /** Frozen parameters get no gradient. */
+  trainable = true;
+
+  constructor(device: Device, shape: Shape, initializer: Initializer) {
+    super(device, shape, "f32", device.allocate(4 * sizeOf(shape), `a parameter of shape ${formatShape(shape)}`));
+    this.initializer = initializer;
+    keep(this);
+  }
+}
+
+/**
+ * A part of a model: parameters, parts of its own, and a forward function. A part registers what it has under the published
+ * checkpoint's names, so that the path of a parameter is its name in the file: `layers.0.self_attn.q_proj.weight`.
+ */
+export abstract class Module implements Disposable {
+  readonly device: Device;
+  readonly #parameters = new Map<string, Parameter>();
+  readonly #children = new Map<string, Module>();
+
+  constructor(device: Device) {
+    this.device = device;
+  }
+
+  /** Declares a parameter. Its values are garbage until `initialize` or a checkpoint fills them. */
+  protected parameter(name: string, shape: Shape, initializer: Initializer = normal(0.02)): Parameter {
+    const parameter = new Parameter(this.device, shape, initializer);
+    this.#parameters.set(name, parameter);
+    return parameter;
+  }
+
+  protected child<M extends Module>(name: string, module: M): M {
+    this.#children.set(name, module);
+    return module;
+  }
+
+  /** Declares parts by index: `layers.0`, `layers.1`, … */
+  protected children<M extends Module>(name: string, modules: M[]): M[] {
+    for (const [index, module] of modules.entries()) this.#children.set(`${name}.${index}`, module);
+    return modules;
+  }
+
+  /** All parameters by their full names, in order of declaration. */
+  parameters(): Map<string, Parameter> {
+    const all = new Map(this.#parameters);
+    for (const [prefix, child] of this.#children)
+      for (const [name, parameter] of child.parameters()) all.set(`${prefix}.${name}`, parameter);
+    return all;
+  }
+
+  /** The parameters that training changes. */
+  trainableParameters(): Map<string, Parameter> {
+    return new Map([...this.parameters()].filter(([, parameter]) => parameter.trainable));
+  }
+
+  get numParameters(): number {
+    return [...this.parameters().values()].reduce((sum, parameter) => sum + parameter.size, 0);
+  }
+
+  /** Fills every parameter with its initial values; the same key gives the same values on every adapter. */
+  initialize(key: RandomKey): this {
+    for (const [name, parameter] of this.parameters())
+      parameter.write(parameter.initializer(key.split(name), parameter.shape));
+    return this;
+  }
+
+  /**
+   * Overwrites parameters with values by name.
+   * @throws {ConfigError} when a parameter has no values or values have no parameter; nothing is written then
+   * @throws {ShapeError} when a size differs; nothing is written then
+   */
+  load(values: ReadonlyMap<string, Float32Array<ArrayBuffer>>): void {
+    const parameters = this.parameters();
+    const missing = [...parameters.keys()].filter((name) => !values.has(name));
+    const unknown = [...values.keys()].filter((name) => !parameters.has(name));
+    if (missing.length > 0) throw new ConfigError(`load: no values for ${some(missing)}`);
+    if (unknown.length > 0) throw new ConfigError(`load: no parameter named ${some(unknown)}`);
+    for (const [name, parameter] of parameters)
+      if (values.get(name)?.length !== parameter.size)
+        throw new ShapeError(
+          `load: ${name} has ${values.get(name)?.length} values, its shape is ${formatShape(parameter.shape)}`,
+        );
+    for (const [name, parameter] of parameters) parameter.write(values.get(name) as Float32Array<ArrayBuffer>);
+  }
+
+  /** Frees the parameters. */
+  [Symbol.dispose](): void {
+    for (const parameter of this.#parameters.values()) parameter.dispose();
+    for (const child of this.#children.values()) child[Symbol.dispose]();
+  }
+}
+
+function some(names: string[]): string {
+  return names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+}

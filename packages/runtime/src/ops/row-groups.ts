@@ -1,0 +1,108 @@
+import { ShapeError } from "../device/errors.ts";
+import { gemm, gemmTransposed, type RowGroups } from "../kernels/gemm.ts";
+import { combineRows, dotRows, type RowMaps, weighRows } from "../kernels/rows.ts";
+import { formatShape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { differentiable, needsGradient } from "./tape.ts";
+
+type F32 = Tensor<"f32">;
+
+/** A routing plan as the grouped products see it. Row counts live on the device; shapes are bounds, rows beyond them garbage. */
+export interface GroupedRows extends RowMaps {
+  readonly numGroups: number;
+  readonly maxAssignments: number;
+  /** [G + 1] u32 */
+  readonly groupOffsets: Tensor<"u32">;
+  /** [A] u32: the token of each grouped row. */
+  readonly slotToken: Tensor<"u32">;
+}
+
+function grouped({ groupOffsets, numGroups, maxAssignments }: GroupedRows): RowGroups {
+  return { groupOffsets, numGroups, numRows: maxAssignments };
+}
+
+/** The tensors that a vjp must find alive, in the order of `restore`. */
+function planTensors(plan: GroupedRows): Tensor[] {
+  return [plan.groupOffsets, plan.slotToken, plan.tokenOffsets, plan.assignmentSlot, plan.slotAssignment];
+}
+
+function restore(plan: GroupedRows, saved: Tensor[]): GroupedRows {
+  const [groupOffsets, slotToken, tokenOffsets, assignmentSlot, slotAssignment] = saved as Tensor<"u32">[];
+  const { numTokens, numGroups, maxAssignments } = plan;
+  return {
+    numTokens,
+    numGroups,
+    maxAssignments,
+    groupOffsets,
+    slotToken,
+    tokenOffsets,
+    assignmentSlot,
+    slotAssignment,
+  } as GroupedRows;
+}
+
+/**
+ * Sends each token's row through the weights of its groups: y[s] = W[g(s)] · x[token(s)] for every grouped row s.
+ * @param x [N, in] in token order
+ * @param weight [G, out, in]
+ * @returns [A, out] in grouped order; rows past the last group are garbage
+ */
+export function expandLinear(x: F32, weight: F32, plan: GroupedRows): F32 {
+  expectBank("expandLinear", x, weight, plan);
+  const y = gemm(x, weight, { order: "out-major", groups: { ...grouped(plan), sourceRow: plan.slotToken } });
+  const wants = [x, weight].map(needsGradient);
+  // dx[n] = Σ over n's grouped rows of W[g]ᵀ dy[s]; dW[g] = Σ over g's rows of dy[s] x[token(s)]ᵀ
+  differentiable("expandLinear", [x, weight], [y], [x, weight, ...planTensors(plan)], ([dy], [x, weight, ...rest]) => {
+    const maps = restore(plan, rest);
+    const groups = grouped(maps);
+    return [
+      wants[0] ? combineRows(gemm(dy as F32, weight as F32, { order: "in-major", groups }), maps) : undefined,
+      wants[1]
+        ? gemmTransposed(dy as F32, x as F32, { groups: { ...groups, sourceRow: maps.slotToken }, gathered: "b" })
+        : undefined,
+    ];
+  });
+  return y;
+}
+
+/**
+ * Brings grouped rows back to their tokens through a second weight: y[n] = Σ over n's assignments a of w[a] · W[g] · h[slot(a)].
+ * The gradient needs no expert output: with q = Wᵀ dy, dh = w · q and dw = <q, h>.
+ * @param h [A, in] in grouped order
+ * @param weight [G, out, in]
+ * @param expertWeights [A] in token order; dropped assignments add nothing and get no gradient
+ * @returns [N, out]
+ */
+export function combineLinear(h: F32, weight: F32, expertWeights: F32, plan: GroupedRows): F32 {
+  expectBank("combineLinear", h, weight, plan);
+  const outputs = gemm(h, weight, { order: "out-major", groups: grouped(plan) });
+  const y = combineRows(outputs, plan, expertWeights);
+  outputs.dispose();
+  const wants = [h, weight, expertWeights].map(needsGradient);
+  differentiable(
+    "combineLinear",
+    [h, weight, expertWeights],
+    [y],
+    [h, weight, expertWeights, ...planTensors(plan)],
+    ([dy], [h, weight, w, ...rest]) => {
+      const maps = restore(plan, rest);
+      const groups = { ...grouped(maps), sourceRow: maps.slotToken };
+      const q = wants[0] || wants[2] ? gemm(dy as F32, weight as F32, { order: "in-major", groups }) : undefined;
+      return [
+        wants[0] && q ? weighRows(q, maps, w as F32) : undefined,
+        wants[1]
+          ? gemmTransposed(dy as F32, weighRows(h as F32, maps, w as F32), { groups, gathered: "a" })
+          : undefined,
+        wants[2] && q ? dotRows(q, h as F32, maps) : undefined,
+      ];
+    },
+  );
+  return y;
+}
+
+function expectBank(where: string, x: F32, weight: F32, plan: GroupedRows): void {
+  if (weight.rank !== 3 || weight.axis(0) !== plan.numGroups || weight.axis(2) !== x.axis(-1))
+    throw new ShapeError(
+      `${where}: weight ${formatShape(weight.shape)} must be [${plan.numGroups} groups, out, ${x.axis(-1)}] for rows ${formatShape(x.shape)}`,
+    );
+}

@@ -1,0 +1,3 @@
+export { SoftwareAdapterError } from "./errors.ts";
+export { useSoftwareAdapter } from "./use-software-adapter.ts";
+export { hasVulkanLoader } from "./vulkan-loader.ts";

@@ -1,0 +1,63 @@
+import { concat, ones, reshape, slice } from "@moebius/runtime/ops";
+import { scope, type Tensor } from "@moebius/runtime/tensor";
+import type { TimeMoeModel } from "./model.ts";
+
+type F32 = Tensor<"f32">;
+
+export interface GenerateOptions {
+  /** Number of points to predict (N). */
+  horizon: number;
+  /** [B, T] 0 = padding on the left. */
+  mask?: F32;
+  /** Keep keys and values of earlier positions (default), or run the whole sequence again at each step: same result, slower. */
+  useCache?: boolean;
+}
+
+/**
+ * Which heads a forecast of `horizon` points uses, as indices: at each step the largest that fits what remains, scanning upwards
+ * and stopping at the first that does not; the smallest one, cut off, when none fits.
+ */
+export function planHeads(horizons: readonly number[], horizon: number): number[] {
+  const steps: number[] = [];
+  for (let remaining = horizon; remaining > 0; ) {
+    const tooLong = horizons.findIndex((length) => length > remaining);
+    const head = Math.max(0, (tooLong < 0 ? horizons.length : tooLong) - 1);
+    steps.push(head);
+    remaining -= horizons[head] ?? remaining;
+  }
+  return steps;
+}
+
+/**
+ * Continues normalised series: predicts with the head that fits, appends its values, runs only those through the model, and so on.
+ * Nothing is read back in between.
+ * @param values [B, T]
+ * @returns [B, horizon]
+ */
+export function generate(model: TimeMoeModel, values: F32, { horizon, mask, useCache = true }: GenerateOptions): F32 {
+  return scope(() => {
+    const [B, T] = [values.axis(0), values.axis(1)];
+    const steps = planHeads(model.horizons, horizon);
+    using cache = useCache ? model.newCache(B, T + horizon) : undefined;
+    const fullMask = mask && extend(mask, horizon);
+    const predicted: F32[] = [];
+    let sequence = values;
+    let fresh = values;
+    for (const [step, head] of steps.entries()) {
+      const input = cache ? fresh : sequence;
+      const attentionMask = fullMask && (cache ? fullMask : slice(fullMask, 1, 0, input.axis(1)));
+      const { last } = model.forward(input, { ...(attentionMask ? { attentionMask } : {}), ...(cache ? { cache } : {}) });
+      const end = slice(last, 1, input.axis(1) - 1, 1); // [B, 1, D]
+      fresh = reshape(model.predict(end, head), [B, model.horizons[head] ?? 1]);
+      predicted.push(fresh);
+      if (!cache && step + 1 < steps.length) sequence = concat([sequence, fresh], 1);
+    }
+    return slice(concat(predicted, 1), 1, 0, horizon);
+  });
+}
+
+/** The mask of a context with `length` real positions after it. */
+function extend(mask: F32, length: number): F32 {
+  const { device } = mask;
+  return concat([mask, ones(device, [mask.axis(0), length], "f32")], 1);
+}

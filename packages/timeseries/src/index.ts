@@ -1,0 +1,9 @@
+export { parseConfig, TIME_MOE_CONFIGS, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
+export { forecastPoints, type PointForecastOptions } from "./forecast.ts";
+export { generate, type GenerateOptions, planHeads } from "./generate.ts";
+export { conformalIntervals, type IntervalOptions } from "./intervals.ts";
+export { headLoss, type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
+export { TimeMoeModel, type TimeMoeOutput } from "./model.ts";
+export { denormalise, type Normalisation, normalisationOf, normalise } from "./normalise.ts";
+export { type Forecast, type ForecastOptions, TimeMoe } from "./time-moe.ts";
+export { loadWeights, publishedTensors } from "./weights.ts";

@@ -1,0 +1,48 @@
+import { balanceLoss, type Routing } from "@moebius/runtime/moe";
+import { add, huberLoss, reshape, scale, unfold } from "@moebius/runtime/ops";
+import { scope, type Tensor } from "@moebius/runtime/tensor";
+import type { TimeMoeModel } from "./model.ts";
+
+type F32 = Tensor<"f32">;
+
+/** Where the squared error of the Huber loss turns linear, in standard deviations (arXiv:2409.16040, equation 8). */
+const HUBER_DELTA = 2;
+
+export interface LossInputs {
+  /** [B, S] normalised. */
+  values: F32;
+  /** [B, S] labels[t] = the value after position t: the loss does not shift again. */
+  labels: F32;
+  /** [B, S] 1 = count the label at t. Without it the zero padding past the end is counted too, as in the reference. */
+  lossMask?: F32;
+  /** [B, S] 0 = padding on the left. */
+  attentionMask?: F32;
+}
+
+export interface LossParts {
+  /** Mean of `heads` + router_aux_loss_factor · `balance`: what training minimises. */
+  loss: F32;
+  /** Huber loss of each head, ascending horizons. */
+  heads: F32[];
+  /** Balance loss over all layers, unscaled: k at balance, E when every token picks the same experts. Absent in dense models. */
+  balance?: F32;
+  routings: Routing[];
+  last: F32;
+}
+
+/** Huber loss of every head at every position, and the balance loss. Position t of the head of H values is held against labels t … t + H − 1. */
+export function timeMoeLoss(model: TimeMoeModel, { values, labels, lossMask, attentionMask }: LossInputs): LossParts {
+  const { last, routings } = model.forward(values, attentionMask ? { attentionMask } : {});
+  const heads = model.horizons.map((horizon, head) => headLoss(model.predict(last, head), labels, lossMask, horizon));
+  const { apply_aux_loss, router_aux_loss_factor } = model.config;
+  const forecast = scale(heads.reduce(add), 1 / heads.length);
+  if (routings.length === 0 || !apply_aux_loss) return { loss: forecast, heads, routings, last };
+  const mask = attentionMask && reshape(attentionMask, [attentionMask.size]);
+  const balance = balanceLoss(routings, { mask });
+  return { loss: add(forecast, scale(balance, router_aux_loss_factor)), heads, balance, routings, last };
+}
+
+/** Mean Huber error of one head over the positions that count. @param prediction [B, S, H] */
+export function headLoss(prediction: F32, labels: F32, lossMask: F32 | undefined, horizon: number): F32 {
+  return scope(() => huberLoss(prediction, unfold(labels, horizon), { delta: HUBER_DELTA, ...(lossMask ? { mask: unfold(lossMask, horizon) } : {}) }));
+}

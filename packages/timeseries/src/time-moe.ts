@@ -1,0 +1,92 @@
+import { type Device, requestDevice } from "@moebius/runtime/device";
+import { type HubOptions, openCheckpoint, resolveCheckpoint, saveCheckpoint } from "@moebius/runtime/io";
+import { RandomKey } from "@moebius/runtime/tensor";
+import { parseConfig, type TimeMoeConfigInput } from "./config.ts";
+import { forecastPoints, type PointForecastOptions } from "./forecast.ts";
+import { conformalIntervals, type IntervalOptions } from "./intervals.ts";
+import { type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
+import { TimeMoeModel } from "./model.ts";
+import { loadWeights, publishedTensors } from "./weights.ts";
+
+export interface ForecastOptions extends PointForecastOptions, IntervalOptions {}
+
+export interface Forecast {
+  /** [horizon] */
+  mean: Float64Array<ArrayBuffer>;
+  /** Bounds of the interval, when one was asked for. */
+  lower?: Float64Array<ArrayBuffer>;
+  upper?: Float64Array<ArrayBuffer>;
+}
+
+/** A Time-MoE model with all that one does with it: load, forecast, train, save. */
+export class TimeMoe extends TimeMoeModel {
+  #ownsDevice = false;
+
+  /** A new model with random weights. @throws {ConfigError} naming the key that is wrong */
+  static fromConfig(device: Device, config: TimeMoeConfigInput, { seed = 0 }: { seed?: number } = {}): TimeMoe {
+    const model = new TimeMoe(device, config);
+    model.initialize(new RandomKey(seed));
+    return model;
+  }
+
+  /**
+   * Loads a checkpoint folder, or a repository of the Hugging Face Hub such as "Maple728/TimeMoE-50M", in the published layout.
+   * Without `device` it requests one, which is disposed with the model.
+   * @throws {CheckpointError} naming what is missing, damaged or of another shape
+   */
+  static async fromPretrained(folderOrHubId: string, options: HubOptions & { device?: Device } = {}): Promise<TimeMoe> {
+    const folder = await resolveCheckpoint(folderOrHubId, options);
+    const checkpoint = await openCheckpoint(folder);
+    try {
+      const config = parseConfig(checkpoint.config, `${folder}/config.json`);
+      const model = new TimeMoe(options.device ?? (await requestDevice()), config);
+      model.#ownsDevice = options.device === undefined;
+      await loadWeights(model, checkpoint);
+      return model;
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** Forecasts one series: see forecastMany. */
+  async forecast(series: ArrayLike<number>, options: ForecastOptions): Promise<Forecast> {
+    const [only] = await this.forecastMany([series], options);
+    return only as Forecast;
+  }
+
+  /**
+   * Forecasts several series at once: the mean, and with `interval` bounds from a conformal back-test on each series' own past.
+   * @throws {ValueError} naming series and position of a value that cannot be used
+   */
+  async forecastMany(series: readonly ArrayLike<number>[], options: ForecastOptions): Promise<Forecast[]> {
+    const means = await forecastPoints(this, series, options);
+    if (options.interval === undefined) return means.map((mean) => ({ mean }));
+    const widths = await conformalIntervals(this, series, options);
+    return means.map((mean, i) => {
+      const width = widths[i] as Float64Array;
+      return { mean, lower: mean.map((x, h) => x - (width[h] ?? 0)), upper: mean.map((x, h) => x + (width[h] ?? 0)) };
+    });
+  }
+
+  /** The training loss and its parts: see timeMoeLoss. */
+  loss(inputs: LossInputs): LossParts {
+    return timeMoeLoss(this, inputs);
+  }
+
+  /** Saves config.json and model.safetensors in the published layout, atomically. */
+  async save(folder: string, { metadata = {} }: { metadata?: Record<string, string> } = {}): Promise<void> {
+    const tensors = [];
+    const parameters = this.parameters();
+    for await (const tensor of publishedTensors(this, async (name) => (await parameters.get(name)?.read()) ?? new Float32Array())) tensors.push(tensor);
+    await saveCheckpoint(folder, {
+      config: { architectures: ["TimeMoeForPrediction"], torch_dtype: "float32", ...this.config },
+      tensors,
+      metadata: { format: "pt", ...metadata },
+    });
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    if (this.#ownsDevice) this.device[Symbol.dispose]();
+  }
+}
