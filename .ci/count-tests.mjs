@@ -48,7 +48,7 @@ if (command === "part") {
   const [name, totals] = operands;
   const counts = sum(reports.flatMap((file) => JSON.parse(readFileSync(file, "utf8")).testResults).map(countFile));
   appendFileSync(totals, `${JSON.stringify(counts)}\n`);
-  console.log(`${name}: ${format(counts)}`);
+  if (reports.length > 0) console.log(`${name}: ${format(counts)}`);
   if (counts.failed > 0) process.exitCode = 1;
 }
 if (command === "total") {

@@ -18,8 +18,8 @@ export interface ProgramOptions {
 
 /** The options that every program has; read them with `command.optsWithGlobals()`. */
 export interface SharedOptions {
-  readonly json: boolean;
-  readonly quiet: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
 }
 
 /**
@@ -31,8 +31,8 @@ export function createProgram({ name, description, version, examples }: ProgramO
     .description(description)
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")
-    .option("--json", "print the result as JSON, and nothing else, on stdout", false)
-    .option("--quiet", "show no progress", false)
+    .option("--json", "print the result as JSON, and nothing else, on stdout")
+    .option("--quiet", "show no progress")
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} }) // `run` prints it
     .exitOverride();

@@ -30,14 +30,13 @@ export interface ProgressStream extends NodeJS.WritableStream {
 
 export interface CreateProgressOptions {
   /** Draws nothing: for --quiet and --json. */
-  readonly quiet?: boolean;
+  readonly quiet?: boolean | undefined;
   readonly stream?: ProgressStream;
   /** Least time between two lines where there is no terminal. Default 5000. */
   readonly lineIntervalMs?: number;
   readonly nowMs?: () => number;
 }
 
-/** One running stage; `drawn` is the event that the user has seen last. */
 interface Stage {
   readonly startMs: number;
   readonly startDone: number;

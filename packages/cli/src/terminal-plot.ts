@@ -1,4 +1,5 @@
 import asciichart from "asciichart";
+import { createColors } from "picocolors";
 import { colorsFor } from "./colors.ts";
 import { padStart, textWidth, truncate } from "./text-width.ts";
 
@@ -24,8 +25,8 @@ export function terminalPlot(
   forecast: ArrayLike<number>,
   options: TerminalPlotOptions = {},
 ): string {
-  const { title, heightRows = 12, labels, color = process.stdout.isTTY === true } = options;
-  const { blue, bold, dim } = colorsFor({ isTTY: color });
+  const { title, heightRows = 12, labels, color = colorsFor(process.stdout).isColorSupported } = options;
+  const { blue, bold, dim } = createColors(color);
   const widthColumns = options.widthColumns ?? Math.min(100, process.stdout.columns ?? 100);
 
   const known = [...bridgeGaps(history), ...bridgeGaps(forecast)];
@@ -47,7 +48,7 @@ export function terminalPlot(
     format: (value) => padStart(format(value), labelWidth),
   });
   const boundary = labelWidth + 1 + historyWidth;
-  const rows = chart.split("\n").map((row) => row.slice(0, boundary) + blue(dashed(row.slice(boundary))));
+  const rows = chart.split("\n").map((row) => row.slice(0, boundary) + blue(dashed(row.slice(boundary).trimEnd())));
   const axis = `${" ".repeat(labelWidth)}└${"─".repeat(historyWidth)}${forecastWidth > 0 ? `┴${"─".repeat(forecastWidth - 1)}` : ""}`;
   const start = labels?.start ?? "history";
   const middle = forecastWidth > 0 ? (labels?.forecast ?? "forecast") : "";

@@ -133,26 +133,44 @@ describe("readCsv", () => {
   });
 
   test("text is read as csv-parse reads it", async () => {
-    const text = fc
-      .array(fc.string({ unit: fc.constantFrom("a", "b", ",", '"', '""', "\n", "1", " ") }), {
+    const cell = fc.constantFrom(
+      "a",
+      "",
+      " x ",
+      "1.50",
+      '"a,b"',
+      '"a""b"',
+      '""',
+      '" "',
+      '"a\nb"',
+      '"a\r\nb" ',
+      "ü",
+      '"',
+      'a"',
+    );
+    const line = fc.array(cell, { minLength: 1, maxLength: 3 }).map((cells) => cells.join(","));
+    const lines = fc.array(
+      fc.oneof({ weight: 4, arbitrary: fc.tuple(cell, cell).map((pair) => pair.join(",")) }, line),
+      {
         minLength: 1,
-        maxLength: 8,
-      })
-      .map((lines) => `c,d\n${lines.join("\n")}\n`);
+        maxLength: 4,
+      },
+    );
     let compared = 0;
     await fc.assert(
-      fc.asyncProperty(text, async (input) => {
+      fc.asyncProperty(lines, fc.constantFrom("\n", "\r\n"), async (rows, end) => {
+        const input = ["c,d", ...rows, ""].join(end);
         let expected: string[][];
         try {
           expected = parse(input, { trim: true, skip_empty_lines: true });
         } catch {
-          return;
+          return; // strict about quotes inside unquoted cells, which are kept here
         }
         if (expected.length < 2) return;
         compared++;
         expect(rowsOf(await readCsv(input, "a.csv"))).toEqual(expected.slice(1));
       }),
-      { seed: 2, numRuns: 3000 },
+      { seed: 2, numRuns: 1000 },
     );
     expect(compared).toBeGreaterThan(200);
   });

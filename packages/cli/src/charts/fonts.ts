@@ -3,7 +3,10 @@ import { createRequire } from "node:module";
 import type { SharpConstructor } from "sharp";
 
 const require = createRequire(import.meta.url);
-const fontFiles = ["400Regular/Inter_400Regular.ttf", "600SemiBold/Inter_600SemiBold.ttf"];
+const fontFiles = () => [
+  require.resolve("@expo-google-fonts/inter/400Regular/Inter_400Regular.ttf"),
+  require.resolve("@expo-google-fonts/inter/600SemiBold/Inter_600SemiBold.ttf"),
+];
 
 let loaded: Promise<unknown> | undefined;
 
@@ -14,15 +17,14 @@ let loaded: Promise<unknown> | undefined;
 export function loadFonts(sharp: SharpConstructor): Promise<unknown> {
   // without any configuration fontconfig works as well, but complains on stderr
   if (process.platform === "linux" && !existsSync("/etc/fonts/fonts.conf")) {
-    process.env["FONTCONFIG_FILE"] ??= require.resolve("@moebius/cli/fonts.conf");
+    process.env.FONTCONFIG_FILE ??= require.resolve("@moebius/cli/fonts.conf");
   }
   loaded ??= Promise.all(
-    fontFiles.map((file) => {
-      const fontfile = require.resolve(`@expo-google-fonts/inter/${file}`);
-      return sharp({ text: { text: "a", fontfile } })
+    fontFiles().map((fontfile) =>
+      sharp({ text: { text: "a", fontfile } })
         .raw()
-        .toBuffer();
-    }),
+        .toBuffer(),
+    ),
   );
   return loaded;
 }

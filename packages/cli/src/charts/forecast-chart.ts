@@ -73,7 +73,11 @@ export function forecastSpec({
         mark: { type: "area" as const, opacity: 0.2 },
         encoding: { x, y: { ...y, field: "lower" }, y2: { field: "upper" }, color },
       },
-      { transform: only("start"), mark: { type: "rule" as const, color: colors.faintText, strokeDash: [4, 4] }, encoding: { x } },
+      {
+        transform: only("start"),
+        mark: { type: "rule" as const, color: colors.faintText, strokeDash: [4, 4] },
+        encoding: { x },
+      },
       {
         transform: only("history", "forecast", "actual"),
         mark: { type: "line" as const, strokeWidth: 1.6, strokeJoin: "round" as const },
@@ -114,8 +118,18 @@ function timeAxis(series: readonly ForecastSeries[]) {
   const [from, to] = [first?.getUTCFullYear(), last?.getUTCFullYear()];
   const spanDays = (Number(last) - Number(first)) / dayMs;
   const [format, title] =
-    spanDays > 1500 ? ["%Y", null] : spanDays > 120 ? ["%b %Y", null] : [spanDays > 4 ? "%-d %b" : "%-d %b %H:%M", from === to ? `${from}` : `${from} – ${to}`];
-  return { field: "x", type: "temporal" as const, scale: { type: "utc" as const }, title, axis: { format, tickCount: 9 } };
+    spanDays > 1500
+      ? ["%Y", null]
+      : spanDays > 120
+        ? ["%b %Y", null]
+        : [spanDays > 4 ? "%-d %b" : "%-d %b %H:%M", from === to ? `${from}` : `${from} – ${to}`];
+  return {
+    field: "x",
+    type: "temporal" as const,
+    scale: { type: "utc" as const },
+    title,
+    axis: { format, tickCount: 9 },
+  };
 }
 
 const earlier = (a: ChartPoint, b: ChartPoint) => (position(b) < position(a) ? b : a);

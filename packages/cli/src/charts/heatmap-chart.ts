@@ -88,5 +88,9 @@ function labelAxis(columns: readonly (number | string)[], cellWidth: number) {
   const decade = 10 ** Math.floor(Math.log10(Math.max(1, needed)));
   const every = [1, 2, 5, 10].map((step) => step * decade).find((step) => step >= needed) ?? 1;
   const values = columns.filter((_, index) => index % every === 0);
-  return { values, labelOverlap: false as const, ...(slanted ? { labelAngle: -40, titlePadding: 4, labelAlign: "right" as const } : {}) };
+  return {
+    values,
+    labelOverlap: false as const,
+    ...(slanted ? { labelAngle: -40, titlePadding: 4, labelAlign: "right" as const } : {}),
+  };
 }

@@ -33,7 +33,13 @@ export function lineChartSpec({
     height: 340,
     mark: { type: "line", strokeWidth: 1.8, strokeJoin: "round" },
     encoding: {
-      x: { field: "x", type: "quantitative", title: xTitle, scale: { zero: false, nice: false }, axis: { tickCount: 10 } },
+      x: {
+        field: "x",
+        type: "quantitative",
+        title: xTitle,
+        scale: { zero: false, nice: false },
+        axis: { tickCount: 10 },
+      },
       y: {
         field: "y",
         type: "quantitative",

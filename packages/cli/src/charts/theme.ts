@@ -44,7 +44,8 @@ export const theme: Config = {
     ticks: false,
     gridColor: colors.grid,
   },
-  axisX: { labelOverlap: "greedy", 
+  axisX: {
+    labelOverlap: "greedy",
     domain: true,
     domainColor: "#9ca3af",
     ticks: true,

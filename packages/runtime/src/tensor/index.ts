@@ -1,3 +1,4 @@
+export { RandomKey } from "./philox.ts";
 export type { DType, HostArray, HostArrays } from "./dtype.ts";
 export { keep, scope } from "./scope.ts";
 export { formatShape, type Shape, sizeOf } from "./shape.ts";
