@@ -1,3 +1,4 @@
+/// <reference path="./asciichart.d.ts" />
 import asciichart from "asciichart";
 import { createColors } from "picocolors";
 import { colorsFor } from "./colors.ts";

@@ -135,7 +135,7 @@ export class TimeMoeModel extends Module {
     // Of the new positions; once decoding goes on, none of them is padding.
     const mask = attentionMask && attentionMask.size === B * T ? reshape(attentionMask, [B * T]) : undefined;
     for (const [index, layer] of this.#layers.entries()) {
-      const context = { ...this.#rotary, keyMask: attentionMask, cache: cache && { store: cache, layer: index } };
+      const context = { ...this.#rotary, keyMask: attentionMask, cache: cache?.layer(index) };
       hiddenStates.push(layer.run(hiddenStates.at(-1) as F32, context, mask, routings));
     }
     const last = this.#norm.forward(hiddenStates.pop() as F32);

@@ -31,7 +31,7 @@ export class TopKRouter extends Router {
     this.capacityFactor = options.capacityFactor;
   }
 
-  override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing {
+  override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing<undefined> {
     const logits = linear(x, this.weight); // [N, E]
     const probs = softmax(logits);
     const { indices, values } = topK(probs, this.topK); // [N, K]

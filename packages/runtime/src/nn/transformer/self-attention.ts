@@ -1,4 +1,3 @@
-import type { KvCache } from "../../decode/kv-cache.ts";
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { attention } from "../../ops/attention.ts";
@@ -19,14 +18,21 @@ export interface SelfAttentionOptions {
   initializer?: Initializer;
 }
 
+/** One layer's keys and values of earlier positions. */
+export interface KeyValueStore {
+  readonly length: number;
+  /** Appends [B, T, A', D]; answers all so far, perhaps with room to spare behind `length`. */
+  append(k: Tensor<"f32">, v: Tensor<"f32">): { k: Tensor<"f32">; v: Tensor<"f32">; length: number };
+}
+
 export interface AttentionContext {
   /** Rotary tables [P, D/2]: see rotaryTables. */
   cos: Tensor<"f32">;
   sin: Tensor<"f32">;
   /** [B, S] over all keys, the cached ones included; 1 = real, 0 = padding. */
   keyMask?: Tensor<"f32"> | undefined;
-  /** Keys and values of earlier positions, with this layer's index; the new ones are appended. */
-  cache?: { store: KvCache; layer: number } | undefined;
+  /** What to continue; the new keys and values are appended. */
+  cache?: KeyValueStore | undefined;
 }
 
 /** Causal self-attention with rotary positions and grouped key/value heads (Llama's, and most decoders' since). */
@@ -71,11 +77,11 @@ export class SelfAttention extends Module {
   forward(x: Tensor<"f32">, { cos, sin, keyMask, cache }: AttentionContext): Tensor<"f32"> {
     const [B, T] = [x.axis(0), x.axis(1)];
     const heads = (projected: Tensor<"f32">, count: number) => reshape(projected, [B, T, count, this.#headDim]);
-    const offset = cache?.store.length ?? 0;
+    const offset = cache?.length ?? 0;
     const q = rotary(heads(this.query.forward(x), this.#numHeads), cos, sin, { offset });
     const k = rotary(heads(this.key.forward(x), this.#numKeyValueHeads), cos, sin, { offset });
     const v = heads(this.value.forward(x), this.#numKeyValueHeads);
-    const past = cache?.store.append(cache.layer, k, v);
+    const past = cache?.append(k, v);
     const mixed = past
       ? attention(q, past.k, past.v, { causal: true, keyMask, keyLength: past.length, queryOffset: offset })
       : attention(q, k, v, { causal: true, keyMask });

@@ -1,0 +1,1 @@
+export { KvCache, type KvCacheOptions, type LayerCache } from "./kv-cache.ts";
