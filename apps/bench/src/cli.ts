@@ -1,11 +1,15 @@
-import { createProgram, run } from "@moebius/cli";
+import { createProgram, positiveInteger, run } from "@moebius/cli";
+import { printBench, printRow, runBench } from "./cases/bench.ts";
 import { printParity, runParity } from "./parity/parity.ts";
 
 const program = createProgram({
   name: "bench",
   description: "Parity with the reference implementations, and benchmarks.",
   version: "0.1.0",
-  examples: [{ command: "npm run parity -- goldens/time-moe-small", does: "compare our Time-MoE with the reference's outputs" }],
+  examples: [
+    { command: "npm run parity -- goldens/time-moe-small", does: "compare our Time-MoE with the reference's outputs" },
+    { command: "npm run bench -- attention --json", does: "measure the attention cases, one JSON line each" },
+  ],
 });
 
 program
@@ -16,6 +20,21 @@ program
     const reports = await runParity(folders);
     printParity(reports, command.optsWithGlobals().json);
     if (reports.some((report) => !report.passed)) process.exitCode = 1;
+  });
+
+program
+  .command("bench", { isDefault: true })
+  .description("measure the kernels and models, each in turn with what it is compared to")
+  .argument("[filter]", "only cases whose name contains this")
+  .option("--rounds <n>", "rounds of which the median is taken", positiveInteger("--rounds"), 9)
+  .action(async (filter: string | undefined, { rounds }: { rounds: number }, command) => {
+    const { json } = command.optsWithGlobals();
+    const rows = await runBench({
+      ...(filter === undefined ? {} : { filter }),
+      rounds,
+      ...(json ? { onRow: printRow } : {}),
+    });
+    if (!json) printBench(rows);
   });
 
 await run(program);

@@ -38,7 +38,11 @@ export interface Evaluation {
 const CHUNK = 256;
 
 /** Scores rolling forecasts of every series, beside the naive ones. */
-export async function evaluate(model: TimeMoeModel, series: readonly ArrayLike<number>[], options: EvaluateOptions): Promise<Evaluation> {
+export async function evaluate(
+  model: TimeMoeModel,
+  series: readonly ArrayLike<number>[],
+  options: EvaluateOptions,
+): Promise<Evaluation> {
   const { horizon, context, range, stride = 1, season = 24, onProgress, ...rest } = options;
   const lengths = series.map((values) => values.length);
   const windows = slidingWindows(lengths, { context, horizon, stride, ...(range ? { range } : {}) });
@@ -48,9 +52,16 @@ export async function evaluate(model: TimeMoeModel, series: readonly ArrayLike<n
     const chunk = Array.from({ length: Math.min(CHUNK, windows.count - first) }, (_, i) => {
       const { series: s, start } = windows.at(first + i);
       const values = copies[s] as Float64Array<ArrayBuffer>;
-      return { past: values.subarray(start, start + context), actual: values.subarray(start + context, start + context + horizon) };
+      return {
+        past: values.subarray(start, start + context),
+        actual: values.subarray(start + context, start + context + horizon),
+      };
     });
-    const forecasts = await forecastPoints(model, chunk.map(({ past }) => past), { ...rest, horizon, context });
+    const forecasts = await forecastPoints(
+      model,
+      chunk.map(({ past }) => past),
+      { ...rest, horizon, context },
+    );
     for (const [i, { past, actual }] of chunk.entries()) {
       totals.model.add(forecasts[i] as Float64Array, actual, past);
       totals.naive.add(seasonalNaive(past, horizon, 1), actual, past);
@@ -58,7 +69,13 @@ export async function evaluate(model: TimeMoeModel, series: readonly ArrayLike<n
     }
     onProgress?.({ stage: "forecast", done: first + chunk.length, total: windows.count });
   }
-  return { horizon, windows: windows.count, model: totals.model.score(), naive: totals.naive.score(), seasonalNaive: totals.seasonalNaive.score() };
+  return {
+    horizon,
+    windows: windows.count,
+    model: totals.model.score(),
+    naive: totals.naive.score(),
+    seasonalNaive: totals.seasonalNaive.score(),
+  };
 }
 
 /** Sums the scores of forecasts; MASE leaves out windows whose past repeats itself exactly. */

@@ -25,7 +25,11 @@ const DEFAULT_CONTEXT = 512;
  * @returns a forecast of `horizon` points a series
  * @throws {ValueError} for an empty series, a value that is not finite, or a forecast that is not; names series and position
  */
-export async function forecastPoints(model: TimeMoeModel, series: readonly ArrayLike<number>[], options: PointForecastOptions): Promise<Float64Array<ArrayBuffer>[]> {
+export async function forecastPoints(
+  model: TimeMoeModel,
+  series: readonly ArrayLike<number>[],
+  options: PointForecastOptions,
+): Promise<Float64Array<ArrayBuffer>[]> {
   const { horizon, missing = "error", batchSize = 32, useCache = true, onProgress } = options;
   const context = contextLength(model, options);
   const prepared = series.map((values, index) => prepare(values, index, context, missing));
@@ -36,18 +40,30 @@ export async function forecastPoints(model: TimeMoeModel, series: readonly Array
     onProgress?.({ stage: "forecast", done: results.length, total: prepared.length });
   }
   for (const [index, values] of results.entries())
-    if (!values.every(Number.isFinite)) throw new ValueError(`forecast of series ${index}: the model gave a value that is not finite; the checkpoint may be damaged`);
+    if (!values.every(Number.isFinite))
+      throw new ValueError(
+        `forecast of series ${index}: the model gave a value that is not finite; the checkpoint may be damaged`,
+      );
   return results;
 }
 
 /** @throws {ShapeError} when horizon and context do not fit the model's positions */
-export function contextLength(model: TimeMoeModel, { horizon, context }: Pick<PointForecastOptions, "horizon" | "context">): number {
+export function contextLength(
+  model: TimeMoeModel,
+  { horizon, context }: Pick<PointForecastOptions, "horizon" | "context">,
+): number {
   const positions = model.config.max_position_embeddings;
-  if (!Number.isInteger(horizon) || horizon < 1) throw new ShapeError(`forecast: horizon must be a positive integer, got ${horizon}`);
-  if (horizon >= positions) throw new ShapeError(`forecast: a horizon of ${horizon} leaves no context; the model has ${positions} positions (max_position_embeddings)`);
+  if (!Number.isInteger(horizon) || horizon < 1)
+    throw new ShapeError(`forecast: horizon must be a positive integer, got ${horizon}`);
+  if (horizon >= positions)
+    throw new ShapeError(
+      `forecast: a horizon of ${horizon} leaves no context; the model has ${positions} positions (max_position_embeddings)`,
+    );
   const length = context ?? Math.min(DEFAULT_CONTEXT, positions - horizon);
   if (!Number.isInteger(length) || length < 1 || length + horizon > positions)
-    throw new ShapeError(`forecast: context ${length} and horizon ${horizon} must be positive and together at most ${positions} (max_position_embeddings)`);
+    throw new ShapeError(
+      `forecast: context ${length} and horizon ${horizon} must be positive and together at most ${positions} (max_position_embeddings)`,
+    );
   return length;
 }
 
@@ -56,7 +72,12 @@ interface Prepared {
   normalisation: Normalisation;
 }
 
-function prepare(series: ArrayLike<number>, index: number, context: number, missing: "error" | "interpolate"): Prepared {
+function prepare(
+  series: ArrayLike<number>,
+  index: number,
+  context: number,
+  missing: "error" | "interpolate",
+): Prepared {
   let values = Float64Array.from(series).subarray(-context);
   const first = values.findIndex((x) => !Number.isNaN(x));
   if (first < 0) throw new ValueError(`forecast: series ${index} has no values`);
@@ -65,7 +86,9 @@ function prepare(series: ArrayLike<number>, index: number, context: number, miss
   if (bad >= 0) {
     const found = values[bad] as number;
     if (!Number.isNaN(found) || missing === "error")
-      throw new ValueError(`forecast: series ${index} has ${found} at position ${series.length - values.length + bad}; expected a finite number${Number.isNaN(found) ? ' (missing: "interpolate" fills gaps)' : ""}`);
+      throw new ValueError(
+        `forecast: series ${index} has ${found} at position ${series.length - values.length + bad}; expected a finite number${Number.isNaN(found) ? ' (missing: "interpolate" fills gaps)' : ""}`,
+      );
     values = interpolate(values);
   }
   const normalisation = normalisationOf(values, 1);
@@ -87,7 +110,12 @@ function interpolate(values: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffe
   return filled;
 }
 
-async function forecastBatch(model: TimeMoeModel, batch: readonly Prepared[], horizon: number, useCache: boolean): Promise<Float64Array<ArrayBuffer>[]> {
+async function forecastBatch(
+  model: TimeMoeModel,
+  batch: readonly Prepared[],
+  horizon: number,
+  useCache: boolean,
+): Promise<Float64Array<ArrayBuffer>[]> {
   const length = Math.max(...batch.map(({ values }) => values.length));
   const padded = new Float32Array(batch.length * length);
   const mask = new Float32Array(padded.length);

@@ -46,7 +46,10 @@ export function generate(model: TimeMoeModel, values: F32, { horizon, mask, useC
     for (const [step, head] of steps.entries()) {
       const input = cache ? fresh : sequence;
       const attentionMask = fullMask && (cache ? fullMask : slice(fullMask, 1, 0, input.axis(1)));
-      const { last } = model.forward(input, { ...(attentionMask ? { attentionMask } : {}), ...(cache ? { cache } : {}) });
+      const { last } = model.forward(input, {
+        ...(attentionMask ? { attentionMask } : {}),
+        ...(cache ? { cache } : {}),
+      });
       const end = slice(last, 1, input.axis(1) - 1, 1); // [B, 1, D]
       fresh = reshape(model.predict(end, head), [B, model.horizons[head] ?? 1]);
       predicted.push(fresh);

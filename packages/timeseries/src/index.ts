@@ -1,6 +1,6 @@
 export { parseConfig, TIME_MOE_CONFIGS, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
 export { forecastPoints, type PointForecastOptions } from "./forecast.ts";
-export { generate, type GenerateOptions, planHeads } from "./generate.ts";
+export { type GenerateOptions, generate, planHeads } from "./generate.ts";
 export { conformalIntervals, type IntervalOptions } from "./intervals.ts";
 export { headLoss, type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
 export { TimeMoeModel, type TimeMoeOutput } from "./model.ts";

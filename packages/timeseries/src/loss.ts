@@ -11,9 +11,12 @@ const HUBER_DELTA = 2;
 export interface LossInputs {
   /** [B, S] normalised. */
   values: F32;
-  /** [B, S] labels[t] = the value after position t: the loss does not shift again. */
+  /**
+   * [B, S] or longer: labels[t] = the value after position t, so the loss does not shift again. Labels past position S let the long
+   * heads learn from long contexts too; the reference has none.
+   */
   labels: F32;
-  /** [B, S] 1 = count the label at t. Without it the zero padding past the end is counted too, as in the reference. */
+  /** As labels; 1 = count the label at t. Without it the zero padding past the end is counted too, as in the reference. */
   lossMask?: F32;
   /** [B, S] 0 = padding on the left. */
   attentionMask?: F32;
@@ -44,5 +47,11 @@ export function timeMoeLoss(model: TimeMoeModel, { values, labels, lossMask, att
 
 /** Mean Huber error of one head over the positions that count. @param prediction [B, S, H] */
 export function headLoss(prediction: F32, labels: F32, lossMask: F32 | undefined, horizon: number): F32 {
-  return scope(() => huberLoss(prediction, unfold(labels, horizon), { delta: HUBER_DELTA, ...(lossMask ? { mask: unfold(lossMask, horizon) } : {}) }));
+  const positions = prediction.axis(1);
+  return scope(() =>
+    huberLoss(prediction, unfold(labels, horizon, positions), {
+      delta: HUBER_DELTA,
+      mask: lossMask && unfold(lossMask, horizon, positions),
+    }),
+  );
 }

@@ -1,7 +1,15 @@
 import { KvCache } from "@moebius/runtime/decode";
 import type { Device } from "@moebius/runtime/device";
 import { MoeLayer, type Routing, SwigluExperts, TopKRouter } from "@moebius/runtime/moe";
-import { type AttentionContext, DecoderBlock, Linear, Module, normal, RmsNorm, SwigluFeedForward } from "@moebius/runtime/nn";
+import {
+  type AttentionContext,
+  DecoderBlock,
+  Linear,
+  Module,
+  normal,
+  RmsNorm,
+  SwigluFeedForward,
+} from "@moebius/runtime/nn";
 import { reshape, rotaryTables, swiglu } from "@moebius/runtime/ops";
 import { keep, type Tensor } from "@moebius/runtime/tensor";
 import { parseConfig, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
@@ -28,7 +36,12 @@ class TimeMoeLayer extends DecoderBlock {
   readonly feedForward: MoeLayer | SwigluFeedForward;
 
   constructor(device: Device, config: TimeMoeConfig) {
-    const { hidden_size: hiddenSize, intermediate_size: intermediateSize, num_experts: numExperts, num_experts_per_tok: topK } = config;
+    const {
+      hidden_size: hiddenSize,
+      intermediate_size: intermediateSize,
+      num_experts: numExperts,
+      num_experts_per_tok: topK,
+    } = config;
     const initializer = normal(config.initializer_range);
     super(device, {
       hiddenSize,

@@ -27,10 +27,16 @@ export function normalisationOf(values: ArrayLike<number>, degreesOfFreedom: 0 |
   return { mean, standardDeviation: standardDeviation > 1e-12 * Math.max(1, Math.abs(mean)) ? standardDeviation : 0 };
 }
 
-export function normalise(values: ArrayLike<number>, { mean, standardDeviation }: Normalisation): Float32Array<ArrayBuffer> {
+export function normalise(
+  values: ArrayLike<number>,
+  { mean, standardDeviation }: Normalisation,
+): Float32Array<ArrayBuffer> {
   return Float32Array.from(values, (x) => (x - mean) / (standardDeviation || 1));
 }
 
-export function denormalise(values: ArrayLike<number>, { mean, standardDeviation }: Normalisation): Float64Array<ArrayBuffer> {
+export function denormalise(
+  values: ArrayLike<number>,
+  { mean, standardDeviation }: Normalisation,
+): Float64Array<ArrayBuffer> {
   return Float64Array.from(values, (x) => x * (standardDeviation || 1) + mean);
 }

@@ -19,7 +19,10 @@ export function syntheticSeries(key: RandomKey, length: number): Float64Array<Ar
   const multiplicative = draw.chance(0.2);
   const season = new Float64Array(length);
   for (let i = 0; i < numSeasons; i++) addSeason(season, draw, 1 / (1 + 0.5 * i));
-  for (let t = 0; t < length; t++) values[t] = multiplicative ? (1 + (values[t] as number)) * (1 + 0.5 * (season[t] as number)) : (values[t] as number) + (season[t] as number);
+  for (let t = 0; t < length; t++)
+    values[t] = multiplicative
+      ? (1 + (values[t] as number)) * (1 + 0.5 * (season[t] as number))
+      : (values[t] as number) + (season[t] as number);
   if (draw.chance(0.5)) addSmoothCurve(values, draw);
   if (draw.chance(numSeasons === 0 ? 0.8 : 0.4)) addAutoregression(values, draw);
   if (draw.chance(0.1)) addLevelShifts(values, draw);
@@ -88,11 +91,24 @@ const CALENDAR_PERIODS = [4, 6, 7, 12, 24, 24, 24, 24, 48, 52, 96, 168, 168];
 function addSeason(values: Values, draw: Draws, amplitude: number): void {
   const period = draw.chance(0.75) ? draw.pick(CALENDAR_PERIODS) : draw.logUniform(3, 200);
   const harmonics = draw.pick([1, 2, 3, 4]);
-  const waves = Array.from({ length: harmonics }, (_, k) => ({ order: k + 1, size: draw.normal() / (k + 1), phase: draw.uniform(0, 2 * Math.PI) }));
+  const waves = Array.from({ length: harmonics }, (_, k) => ({
+    order: k + 1,
+    size: draw.normal() / (k + 1),
+    phase: draw.uniform(0, 2 * Math.PI),
+  }));
   const size = amplitude * draw.logUniform(0.4, 2);
-  const swell = draw.chance(0.25) ? { depth: draw.uniform(0.2, 0.8), period: draw.uniform(0.5, 3) * values.length, phase: draw.uniform(0, 2 * Math.PI) } : undefined;
+  const swell = draw.chance(0.25)
+    ? {
+        depth: draw.uniform(0.2, 0.8),
+        period: draw.uniform(0.5, 3) * values.length,
+        phase: draw.uniform(0, 2 * Math.PI),
+      }
+    : undefined;
   // Some daily patterns differ on two days of seven.
-  const weekend = period === 24 && draw.chance(0.5) ? { size: draw.uniform(-0.5, 0.8), first: Math.floor(draw.uniform(0, 7)) } : undefined;
+  const weekend =
+    period === 24 && draw.chance(0.5)
+      ? { size: draw.uniform(-0.5, 0.8), first: Math.floor(draw.uniform(0, 7)) }
+      : undefined;
   add(values, (t) => {
     let wave = 0;
     for (const { order, size, phase } of waves) wave += size * Math.sin((2 * Math.PI * order * t) / period + phase);
@@ -124,7 +140,8 @@ function addAutoregression(values: Values, draw: Draws): void {
   const [a, b] = angle === 0 ? [radius, 0] : [2 * radius * Math.cos(angle), -radius * radius];
   const noise = draw.normals(values.length + 200);
   const path = new Float64Array(values.length + 200); // 200 points to forget the start
-  for (let t = 0; t < path.length; t++) path[t] = a * (path[t - 1] ?? 0) + b * (path[t - 2] ?? 0) + (noise[t] as number);
+  for (let t = 0; t < path.length; t++)
+    path[t] = a * (path[t - 1] ?? 0) + b * (path[t - 2] ?? 0) + (noise[t] as number);
   const deviation = Math.sqrt(path.reduce((sum, x) => sum + x * x, 0) / path.length) || 1;
   add(values, (t) => (size * (path[t + 200] as number)) / deviation);
 }

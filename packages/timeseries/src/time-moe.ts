@@ -77,7 +77,11 @@ export class TimeMoe extends TimeMoeModel {
   async save(folder: string, { metadata = {} }: { metadata?: Record<string, string> } = {}): Promise<void> {
     const tensors = [];
     const parameters = this.parameters();
-    for await (const tensor of publishedTensors(this, async (name) => (await parameters.get(name)?.read()) ?? new Float32Array())) tensors.push(tensor);
+    for await (const tensor of publishedTensors(
+      this,
+      async (name) => (await parameters.get(name)?.read()) ?? new Float32Array(),
+    ))
+      tensors.push(tensor);
     await saveCheckpoint(folder, {
       config: { architectures: ["TimeMoeForPrediction"], torch_dtype: "float32", ...this.config },
       tensors,

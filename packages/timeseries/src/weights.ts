@@ -1,5 +1,5 @@
-import { type Checkpoint, toFloat32, type WritableTensor } from "@moebius/runtime/io";
 import { CheckpointError } from "@moebius/runtime/device";
+import { type Checkpoint, toFloat32, type WritableTensor } from "@moebius/runtime/io";
 import type { TimeMoeModel } from "./model.ts";
 
 // Published checkpoints hold a tensor an expert, `….experts.3.gate_proj.weight` [F, D]; we keep the experts of a layer in one bank,
@@ -30,26 +30,48 @@ export async function loadWeights(model: TimeMoeModel, checkpoint: Checkpoint): 
     const expected = publishedShape(name, parameter.shape);
     const stacked = new Float32Array(parameter.size);
     for (const [i, published] of names.entries()) {
-      if (!left.delete(published)) throw new CheckpointError(checkpoint.location, "is missing from the checkpoint, but config.json asks for it", published);
+      if (!left.delete(published))
+        throw new CheckpointError(
+          checkpoint.location,
+          "is missing from the checkpoint, but config.json asks for it",
+          published,
+        );
       const stored = await checkpoint.read(published);
       if (stored.shape.join() !== expected.join())
-        throw new CheckpointError(checkpoint.location, `has shape [${stored.shape.join(", ")}], config.json asks for [${expected.join(", ")}]`, published);
+        throw new CheckpointError(
+          checkpoint.location,
+          `has shape [${stored.shape.join(", ")}], config.json asks for [${expected.join(", ")}]`,
+          published,
+        );
       stacked.set(toFloat32(stored), i * (parameter.size / names.length));
     }
     values.set(name, stacked);
   }
   const [extra] = left;
-  if (extra !== undefined) throw new CheckpointError(checkpoint.location, `has no place in the model that config.json describes (${left.size} such tensors)`, extra);
+  if (extra !== undefined)
+    throw new CheckpointError(
+      checkpoint.location,
+      `has no place in the model that config.json describes (${left.size} such tensors)`,
+      extra,
+    );
   model.load(values);
 }
 
 /** The model's parameters as published tensors: name, shape and data, for saving and for comparison. */
-export async function* publishedTensors(model: TimeMoeModel, read: (name: string) => Promise<Float32Array<ArrayBuffer>>): AsyncGenerator<WritableTensor & { data: Float32Array<ArrayBuffer> }> {
+export async function* publishedTensors(
+  model: TimeMoeModel,
+  read: (name: string) => Promise<Float32Array<ArrayBuffer>>,
+): AsyncGenerator<WritableTensor & { data: Float32Array<ArrayBuffer> }> {
   for (const [name, parameter] of model.parameters()) {
     const names = publishedNames(name, model.config.num_experts);
     const data = await read(name);
     const each = data.length / names.length;
     for (const [i, published] of names.entries())
-      yield { name: published, dtype: "F32", shape: publishedShape(name, parameter.shape), data: data.slice(i * each, (i + 1) * each) };
+      yield {
+        name: published,
+        dtype: "F32",
+        shape: publishedShape(name, parameter.shape),
+        data: data.slice(i * each, (i + 1) * each),
+      };
   }
 }

@@ -40,7 +40,19 @@ export function compare(
     normE += e * e;
   }
   const maxRelative = maxAbsolute / (largest || 1);
-  const passed = finite && count > 0 && maxAbsolute <= (absolute ?? Number.POSITIVE_INFINITY) && maxRelative <= (ofLargest ?? Number.POSITIVE_INFINITY);
+  const passed =
+    finite &&
+    count > 0 &&
+    maxAbsolute <= (absolute ?? Number.POSITIVE_INFINITY) &&
+    maxRelative <= (ofLargest ?? Number.POSITIVE_INFINITY);
   const tolerance = absolute !== undefined ? `${absolute} abs` : `${ofLargest} rel`;
-  return { name, count, maxAbsolute, maxRelative, cosine: normA * normE === 0 ? Number(normA === normE) : dot / Math.sqrt(normA * normE), tolerance, passed };
+  return {
+    name,
+    count,
+    maxAbsolute,
+    maxRelative,
+    cosine: normA * normE === 0 ? Number(normA === normE) : dot / Math.sqrt(normA * normE),
+    tolerance,
+    passed,
+  };
 }

@@ -1,8 +1,16 @@
-import { readFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { UserError } from "@moebius/cli";
-import { type Checkpoint, fileSource, openCheckpoint, openSafetensors, type StoredTensor, toFloat32, toInt32 } from "@moebius/runtime/io";
+import {
+  type Checkpoint,
+  fileSource,
+  openCheckpoint,
+  openSafetensors,
+  type StoredTensor,
+  toFloat32,
+  toInt32,
+} from "@moebius/runtime/io";
 import { type Comparison, compare, type Tolerance } from "./compare.ts";
 
 /** A folder with a reference implementation's inputs, weights and outputs; counts what was used and compared. */
@@ -25,7 +33,10 @@ export class Golden {
   /** @throws {UserError} when the folder lacks one of its files */
   static async open(folder: string): Promise<Golden> {
     for (const file of ["config.json", "io.safetensors"])
-      if (!existsSync(path.join(folder, file))) throw new UserError(`${folder}: has no ${file}; a golden folder holds config.json, io.safetensors and mostly model.safetensors`);
+      if (!existsSync(path.join(folder, file)))
+        throw new UserError(
+          `${folder}: has no ${file}; a golden folder holds config.json, io.safetensors and mostly model.safetensors`,
+        );
     const config = JSON.parse(await readFile(path.join(folder, "config.json"), "utf8"));
     const file = await openSafetensors(await fileSource(path.join(folder, "io.safetensors")));
     try {

@@ -25,25 +25,55 @@ export async function runParity(folders: readonly string[]): Promise<ParityRepor
     const golden = await Golden.open(folder);
     const system = SYSTEMS.find((candidate) => candidate.recognises(golden));
     if (!system)
-      throw new UserError(`${folder}: no system recognises model_type "${String(golden.config.model_type)}" or the folder's name; known: ${SYSTEMS.map(({ name }) => name).join(", ")}`);
+      throw new UserError(
+        `${folder}: no system recognises model_type "${String(golden.config.model_type)}" or the folder's name; known: ${SYSTEMS.map(({ name }) => name).join(", ")}`,
+      );
     await system.run(golden, device);
     const { comparisons } = golden;
     const passed = comparisons.length > 0 && comparisons.every((comparison) => comparison.passed);
-    reports.push({ folder, system: system.name, adapter: device.describe().adapter, comparisons, untouched: golden.untouched(), passed });
+    reports.push({
+      folder,
+      system: system.name,
+      adapter: device.describe().adapter,
+      comparisons,
+      untouched: golden.untouched(),
+      passed,
+    });
   }
   return reports;
 }
 
 export function printParity(reports: readonly ParityReport[], json: boolean): void {
-  if (json) return printJson(reports);
+  if (json) {
+    printJson(reports);
+    return;
+  }
   for (const { folder, system, comparisons, untouched, passed } of reports) {
     console.log(`\n${folder} (${system})`);
     printTable(
-      [{ header: "tensor" }, { header: "max abs" }, { header: "max rel" }, { header: "cosine" }, { header: "tolerance" }, { header: "" }],
-      comparisons.map(({ name, maxAbsolute, maxRelative, cosine, tolerance, passed }) => [name, maxAbsolute.toExponential(1), maxRelative.toExponential(1), cosine.toFixed(7), tolerance, passed ? "ok" : "FAIL"]),
+      [
+        { header: "tensor" },
+        { header: "max abs" },
+        { header: "max rel" },
+        { header: "cosine" },
+        { header: "tolerance" },
+        { header: "" },
+      ],
+      comparisons.map(({ name, maxAbsolute, maxRelative, cosine, tolerance, passed }) => [
+        name,
+        maxAbsolute.toExponential(1),
+        maxRelative.toExponential(1),
+        cosine.toFixed(7),
+        tolerance,
+        passed ? "ok" : "FAIL",
+      ]),
     );
     if (untouched.length > 0) console.log(`neither used nor compared: ${untouched.join(", ")}`);
     const failed = comparisons.filter((comparison) => !comparison.passed).length;
-    console.log(passed ? `${comparisons.length} tensors agree` : `${failed} of ${comparisons.length} tensors are beyond their tolerance`);
+    console.log(
+      passed
+        ? `${comparisons.length} tensors agree`
+        : `${failed} of ${comparisons.length} tensors are beyond their tolerance`,
+    );
   }
 }

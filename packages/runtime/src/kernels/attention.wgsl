@@ -1,176 +1,137 @@
-// Attention by online softmax: a thread owns one query (FORWARD, DQ) or one key (DKV) of one head, with its vectors in registers, and
-// walks over the others, which all threads of a workgroup read alike. No matrix of T x S is stored. Called by kernels/attention.ts.
-//   FORWARD  o = Σ_s p_s v_s with p = softmax(scale q·k) over the allowed keys; lse = log Σ exp(scale q·k)
-//   DELTA    (lse, delta) with delta = Σ_d do_d o_d
-//   DQ       dq = scale Σ_s p_s (do·v_s − delta) k_s, with p_s = exp(scale q·k_s − lse)
-//   DKV      dv = Σ_t p_t do_t; dk = scale Σ_t p_t (do_t·v − delta_t) q_t, over the queries of all heads that share this key
-// A query without an allowed key has lse = NO_KEYS, output 0 and gradient 0. QUADS is the head size in vec4, padded by the launcher.
-struct Params {
-  batch: u32, queries: u32, keys: u32,  // keys: those in use
-  heads: u32, kv_heads: u32,
-  key_capacity: u32,   // keys a sequence has room for in k and v
-  query_offset: u32,   // position of the first query among the keys
-  causal: u32,         // 1: a query sees keys up to its own position
-  window: u32,         // how many of these, 0: all
-  has_mask: u32,
-  mask_stride: u32,    // keys a row of the mask has
-  scale: f32,
-}
-const NO_KEYS = 1e30;
-#if FORWARD
-@group(0) @binding(0) var<storage, read> q_data: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k_data: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v_data: array<vec4f>;
-@group(0) @binding(3) var<storage, read> mask: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> lse: array<f32>; // [batch, queries, heads]
-#endif
-#if DELTA
-@group(0) @binding(0) var<storage, read> out: array<vec4f>;
-@group(0) @binding(1) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(2) var<storage, read> lse: array<f32>; // [batch, queries, heads]
-@group(0) @binding(3) var<storage, read_write> lse_delta: array<vec2f>;
-#endif
-#if BACKWARD
-@group(0) @binding(0) var<storage, read> q_data: array<vec4f>;
-@group(0) @binding(1) var<storage, read> k_data: array<vec4f>;
-@group(0) @binding(2) var<storage, read> v_data: array<vec4f>;
-@group(0) @binding(3) var<storage, read> mask: array<f32>;
-@group(0) @binding(4) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(5) var<storage, read> lse_delta: array<vec2f>; // [batch, queries, heads]
-@group(0) @binding(6) var<storage, read_write> d_first: array<vec4f>;  // dq, or dk
-#if DKV
-@group(0) @binding(7) var<storage, read_write> d_second: array<vec4f>; // dv
-#endif
-#endif
+// out[b, t, a] = Σ_s softmax_s(scale · q[b, t, a] · k[b, s, a / group]) v[b, s, a / group] and the logsumexp of the scores, by online
+// softmax: no T x S matrix exists. Called by kernels/attention.ts. A lane owns four neighbouring queries, one in each component of a
+// vec4; keys come in blocks of GROUPS · WIDTH, whose scores stay in registers. Both products then have the shape of the GEMM kernel:
+// lane l reads row l of the block and broadcasts it. The output is accumulated in its own memory, so that no register depends on D.
+#include "attention-common"
+@group(0) @binding(4) var<storage, read> position: array<u32>; // [1], of query 0, when params.positioned
+@group(0) @binding(5) var<storage, read_write> out: array<Load>; // [B, T, heads, D]
+@group(0) @binding(6) var<storage, read_write> logsumexp: array<f32>; // [B, heads, T], base 2
 
-#if DELTA
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = (group.y * groups.x + group.x) * 64u + lane;
-  if (row >= params.batch * params.queries * params.heads) { return; }
-  var sum = 0.0;
-  for (var d = 0u; d < QUADS; d++) { sum += dot(out[row * QUADS + d], d_out[row * QUADS + d]); }
-  lse_delta[row] = vec2f(lse[row], sum);
-}
+// Adds to four values of a row of out, faded; the row's first block finds garbage there.
+fn accumulate(at: u32, d: u32, fresh: bool, fade: f32, sum: vec4f) {
+#if VEC
+  if (fresh) { out[at + d] = sum; } else { out[at + d] = fma(vec4f(fade), out[at + d], sum); }
 #else
-// The keys that a query at `position` may see: begin .. end.
-fn first_key(position: u32) -> u32 {
-  return select(0u, position + 1u - min(params.window, position + 1u), params.causal == 1u && params.window > 0u);
+  for (var j = 0u; j < 4u && 4u * d + j < params.dim; j++) {
+    let i = at + 4u * d + j;
+    if (fresh) { out[i] = sum[j]; } else { out[i] = fma(fade, out[i], sum[j]); }
+  }
+#endif
 }
-fn last_key(position: u32) -> u32 { return select(params.keys, min(params.keys, position + 1u), params.causal == 1u); }
 
-fn is_real(batch: u32, key: u32) -> bool { return params.has_mask == 0u || mask[batch * params.mask_stride + key] != 0.0; }
-
-#if DKV
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let key = group.x * LANES + lane;
-  let kv_head = group.y % params.kv_heads;
-  let batch = group.y / params.kv_heads;
-  let own = key < params.keys && is_real(batch, key);
-  let row = ((batch * params.key_capacity + min(key, params.keys - 1u)) * params.kv_heads + kv_head) * QUADS;
-  @repeat for (var d = 0; d < QUADS; d++) {
-    let k$d = k_data[row + d];
-    let v$d = v_data[row + d];
-    var dk$d = vec4f();
-    var dv$d = vec4f();
-  }
-  let shared_heads = params.heads / params.kv_heads;
-  // The first query that sees a key of this workgroup, and the one after the last: the same for all its threads.
-  let first_own = group.x * LANES;
-  var begin = 0u;
-  var end = params.queries;
-  if (params.causal == 1u) {
-    begin = first_own - min(first_own, params.query_offset);
-    if (params.window > 0u) { end = min(end, first_own + LANES + params.window - min(first_own + LANES + params.window, params.query_offset)); }
-  }
-  for (var h = kv_head * shared_heads; h < (kv_head + 1u) * shared_heads; h++) {
-    for (var t = begin; t < end; t++) {
-      let query = (batch * params.queries + t) * params.heads + h;
-      let position = params.query_offset + t;
-      let stats = lse_delta[query];
-      var score = 0.0;
-      var slope = 0.0;
-      @repeat for (var d = 0; d < QUADS; d++) {
-        let q$d = q_data[query * QUADS + d];
-        let g$d = d_out[query * QUADS + d];
-        score += dot(q$d, k$d);
-        slope += dot(g$d, v$d);
-      }
-      let seen = own && key >= first_key(position) && key < last_key(position) && stats.x < NO_KEYS;
-      let p = select(0.0, exp(min(score * params.scale - stats.x, 0.0)), seen);
-      let ds = p * (slope - stats.y) * params.scale;
-      @unroll for (var d = 0; d < QUADS; d++) {
-        dv$d = fma(vec4f(p), g$d, dv$d);
-        dk$d = fma(vec4f(ds), q$d, dk$d);
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_index) lane: u32) {
+  const BLOCK = GROUPS * WIDTH;
+  let first = (workgroups.x - 1u - workgroup.x) * 4u * LANES; // under a causal mask the last tiles take longest: they start first
+  let head = workgroup.y;
+  let b = workgroup.z;
+  let positioned = params.positioned == 1u;
+  let offset = params.offset + select(0, i32(position[0]), positioned);
+  let key_length = select(params.key_length, min(position[0] + params.queries, params.keys), positioned);
+  let query = first + 4u * lane;
+  let own_position = vec4i(i32(query) + offset) + vec4i(0, 1, 2, 3);
+  @repeat for (var i = 0; i < 4; i++) { let row$i = query_row(b, query + i, head); }
+
+  let first_position = i32(first) + offset;
+  let last_position = first_position + i32(4u * LANES) - 1;
+  let begin = u32(max(first_position - params.back, 0)) / BLOCK * BLOCK;
+  let end = u32(clamp(last_position + params.ahead + 1, 0, i32(key_length)));
+  var top = vec4f(HIDDEN);
+  var total = vec4f();
+  for (var start = begin; start < end; start += BLOCK) {
+    @repeat for (var g = 0; g < GROUPS; g++) {
+#if SUBGROUPS
+      let key$g = key_row(b, min(start + g * WIDTH + lane, key_length - 1u), head);
+#endif
+      @repeat for (var l = 0; l < WIDTH; l++) {
+#if !SUBGROUPS
+        let key$g$l = key_row(b, min(start + g * WIDTH + l, key_length - 1u), head);
+#endif
+        var s$g$l = vec4f();
       }
     }
+    for (var d = 0u; d < quads(); d++) {
+      let t0 = load_q(row0, d);
+      let t1 = load_q(row1, d);
+      let t2 = load_q(row2, d);
+      let t3 = load_q(row3, d);
+      let q0 = vec4f(t0.x, t1.x, t2.x, t3.x);
+      let q1 = vec4f(t0.y, t1.y, t2.y, t3.y);
+      let q2 = vec4f(t0.z, t1.z, t2.z, t3.z);
+      let q3 = vec4f(t0.w, t1.w, t2.w, t3.w);
+      @unroll for (var g = 0; g < GROUPS; g++) {
+#if SUBGROUPS
+        let own = load_k(key$g, d);
+#endif
+        @unroll for (var l = 0; l < WIDTH; l++) {
+#if SUBGROUPS
+          let k = subgroupBroadcast(own, l);
+#else
+          let k = load_k(key$g$l, d);
+#endif
+          s$g$l = fma(vec4f(k.w), q3, fma(vec4f(k.z), q2, fma(vec4f(k.y), q1, fma(vec4f(k.x), q0, s$g$l))));
+        }
+      }
+    }
+    @unroll for (var g = 0; g < GROUPS; g++) { @unroll for (var l = 0; l < WIDTH; l++) { s$g$l *= params.scale; } }
+    let inside = i32(start) >= last_position - params.back && i32(start + BLOCK - 1u) <= first_position + params.ahead &&
+      start + BLOCK <= key_length;
+    if (!inside || params.masked == 1u) {
+      @unroll for (var g = 0; g < GROUPS; g++) {
+        @unroll for (var l = 0; l < WIDTH; l++) {
+          let key = start + g * WIDTH + l;
+          let seen = vec4<bool>(is_real(b, key, key_length)) & in_reach(vec4i(i32(key)), own_position);
+          s$g$l = select(vec4f(HIDDEN), s$g$l, seen);
+        }
+      }
+    }
+    let before = top;
+    @unroll for (var g = 0; g < GROUPS; g++) { @unroll for (var l = 0; l < WIDTH; l++) { top = max(top, s$g$l); } }
+    let base = max(top, vec4f(0.1 * HIDDEN)); // while a row has seen no key, its weights must vanish nevertheless
+    let fade = exp2(before - base);
+    total *= fade;
+    @unroll for (var g = 0; g < GROUPS; g++) {
+      @unroll for (var l = 0; l < WIDTH; l++) {
+        s$g$l = exp2(s$g$l - base);
+        total += s$g$l;
+      }
+    }
+    for (var d = 0u; d < quads(); d++) {
+      var y0 = vec4f();
+      var y1 = vec4f();
+      var y2 = vec4f();
+      var y3 = vec4f();
+      @unroll for (var g = 0; g < GROUPS; g++) {
+#if SUBGROUPS
+        let own = load_v(key$g, d);
+#endif
+        @unroll for (var l = 0; l < WIDTH; l++) {
+#if SUBGROUPS
+          let v = subgroupBroadcast(own, l);
+#else
+          let v = load_v(key$g$l, d);
+#endif
+          y0 = fma(vec4f(v.x), s$g$l, y0);
+          y1 = fma(vec4f(v.y), s$g$l, y1);
+          y2 = fma(vec4f(v.z), s$g$l, y2);
+          y3 = fma(vec4f(v.w), s$g$l, y3);
+        }
+      }
+      @unroll for (var i = 0; i < 4; i++) {
+        if (query + i < params.queries) {
+          accumulate(row$i, d, start == begin, fade[i], vec4f(y0[i], y1[i], y2[i], y3[i]));
+        }
+      }
+    }
   }
-  if (key < params.keys) {
-    @unroll for (var d = 0; d < QUADS; d++) {
-      d_first[row + d] = dk$d;
-      d_second[row + d] = dv$d;
+  let seen = top > vec4f(0.1 * HIDDEN);
+  let inverse = select(vec4f(), 1.0 / total, seen);
+  let result = select(vec4f(NO_KEYS), top + log2(total), seen);
+  @unroll for (var i = 0; i < 4; i++) {
+    if (query + i < params.queries) {
+      for (var d = 0u; d < quads(); d++) { accumulate(row$i, d, !seen[i], inverse[i], vec4f()); }
+      logsumexp[(b * params.heads + head) * params.queries + query + i] = result[i];
     }
   }
 }
-#else
-@compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let t = group.x * LANES + lane;
-  let head = group.y % params.heads;
-  let batch = group.y / params.heads;
-  let kv_head = head / (params.heads / params.kv_heads);
-  let query = (batch * params.queries + min(t, params.queries - 1u)) * params.heads + head;
-  let position = params.query_offset + min(t, params.queries - 1u);
-  @repeat for (var d = 0; d < QUADS; d++) {
-    let q$d = q_data[query * QUADS + d] * params.scale;
-    var sum$d = vec4f();
-  }
-#if BACKWARD
-  @repeat for (var d = 0; d < QUADS; d++) { let g$d = d_out[query * QUADS + d]; }
-  let stats = lse_delta[query];
-#else
-  var high = -1e30;
-  var total = 0.0;
-#endif
-  // What the queries of this workgroup see together: the same for all its threads.
-  let first_position = params.query_offset + group.x * LANES;
-  let end = last_key(first_position + LANES - 1u);
-  for (var s = first_key(first_position); s < end; s++) {
-    if (!is_real(batch, s)) { continue; }
-    let row = ((batch * params.key_capacity + s) * params.kv_heads + kv_head) * QUADS;
-    let seen = s >= first_key(position) && s < last_key(position);
-    var score = 0.0;
-#if BACKWARD
-    var slope = 0.0;
-    @repeat for (var d = 0; d < QUADS; d++) {
-      let k$d = k_data[row + d];
-      score += dot(q$d, k$d);
-      slope += dot(g$d, v_data[row + d]);
-    }
-    let p = select(0.0, exp(min(score - stats.x, 0.0)), seen && stats.x < NO_KEYS);
-    let ds = p * (slope - stats.y);
-    @unroll for (var d = 0; d < QUADS; d++) { sum$d = fma(vec4f(ds), k$d, sum$d); }
-#else
-    @unroll for (var d = 0; d < QUADS; d++) { score += dot(q$d, k_data[row + d]); }
-    score = select(-1e30, score, seen);
-    let next = max(high, score);
-    let shrink = exp(high - next);
-    let p = select(0.0, exp(score - next), seen);
-    total = total * shrink + p;
-    @unroll for (var d = 0; d < QUADS; d++) { sum$d = fma(vec4f(p), v_data[row + d], sum$d * shrink); }
-    high = next;
-#endif
-  }
-  if (t >= params.queries) { return; }
-#if BACKWARD
-  @unroll for (var d = 0; d < QUADS; d++) { d_first[query * QUADS + d] = sum$d * params.scale; }
-#else
-  let inverse = select(0.0, 1.0 / total, total > 0.0);
-  @unroll for (var d = 0; d < QUADS; d++) { out[query * QUADS + d] = sum$d * inverse; }
-  lse[query] = select(NO_KEYS, high + log(total), total > 0.0);
-#endif
-}
-#endif
-#endif

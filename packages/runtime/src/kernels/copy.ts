@@ -17,7 +17,10 @@ export function copyBlock(source: Tensor, from: Layout, target: Tensor, to: Layo
   const size = sizeOf(lengths);
   if (size === 0) return;
   const axes = joinAxes(lengths, from.strides, to.strides);
-  if (axes.length > 5) throw new ShapeError(`copy: a block of ${formatShape(lengths)} needs ${axes.length} separate axes; at most 5 are supported`);
+  if (axes.length > 5)
+    throw new ShapeError(
+      `copy: a block of ${formatShape(lengths)} needs ${axes.length} separate axes; at most 5 are supported`,
+    );
   while (axes.length < 5) axes.unshift({ length: 1, source: 0, target: 0 });
   const [outer = { length: 1, source: 0, target: 0 }, ...inner] = axes;
   target.device.dispatch({

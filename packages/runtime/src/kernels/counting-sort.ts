@@ -28,8 +28,20 @@ export function countingSort(keys: U32, numKeys: number): CountingSort {
   const u32 = (length: number) => empty(device, [length], "u32");
   const params = { items, keys: numKeys, chunk: CHUNK, chunks };
   const run = (step: string, threads: number, tensors: U32[]) =>
-    device.dispatch({ kernel, defines: { [step]: true }, bindings: tensors.map((tensor) => tensor.binding()), params, grid: grid1d(threads, 64) });
-  const [histogram, counts, offsets, order, slots] = [u32(numKeys * chunks), u32(numKeys), u32(numKeys + 1), u32(items), u32(items)];
+    device.dispatch({
+      kernel,
+      defines: { [step]: true },
+      bindings: tensors.map((tensor) => tensor.binding()),
+      params,
+      grid: grid1d(threads, 64),
+    });
+  const [histogram, counts, offsets, order, slots] = [
+    u32(numKeys * chunks),
+    u32(numKeys),
+    u32(numKeys + 1),
+    u32(items),
+    u32(items),
+  ];
   run("HISTOGRAM", numKeys * chunks, [keys, histogram]);
   run("TOTALS", numKeys, [histogram, counts]);
   run("OFFSETS", numKeys + 1, [counts, histogram, offsets]);

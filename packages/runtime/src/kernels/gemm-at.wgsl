@@ -18,10 +18,10 @@ alias Load = f32;
 @group(0) @binding(3) var<storage, read> group_offsets: array<u32>;
 #endif
 #if GATHER_A
-@group(0) @binding(GATHER_BINDING) var<storage, read> source_row: array<u32>; // which row of A stands for row k
+@group(0) @binding(4) var<storage, read> source_row: array<u32>; // which row of A stands for row k
 #endif
 #if GATHER_B
-@group(0) @binding(GATHER_BINDING) var<storage, read> source_row: array<u32>; // which row of B stands for row k
+@group(0) @binding(4) var<storage, read> source_row: array<u32>; // which row of B stands for row k
 #endif
 
 fn load_a(base: u32, at: u32) -> vec4f {

@@ -1,7 +1,6 @@
-import type { Device } from "../device/device.ts";
 import { ShapeError } from "../device/errors.ts";
 import { defineKernel } from "../device/kernel.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./gemm.wgsl";
 import transposedCode from "./gemm-at.wgsl";
@@ -35,12 +34,12 @@ export interface GemmOptions {
   groups?: RowGroups;
   /** Adds to this tensor in place instead of making a new one. */
   into?: F32;
+  /** 0: the kernel without subgroups. Default: the device's. */
+  subgroupSize?: number;
 }
 
 /** Lanes of a workgroup: a subgroup, or as many as keep a tile at 32 columns. */
-function lanesOf(device: Device): number {
-  return device.subgroupSize || 8;
-}
+const PLAIN_LANES = 8;
 
 /** Large tiles read less, small ones waste less on few rows and compile five times faster. */
 const LARGE_ROWS = 32;
@@ -52,21 +51,26 @@ const SMALL_ROWS = 8;
  * @param b [k, n] or [n, k] by `order`, with the leading axes of `a` (batched), with none (dense), or [G, ...] (grouped)
  * @returns [..., m, n]; grouped: [groups.numRows, n], rows beyond the last group's end stay garbage
  */
-export function gemm(a: F32, b: F32, { order, bias, scale = 1, groups, into }: GemmOptions): F32 {
+export function gemm(
+  a: F32,
+  b: F32,
+  { order, bias, scale = 1, groups, into, subgroupSize = a.device.subgroupSize }: GemmOptions,
+): F32 {
   const k = a.axis(-1);
   const [n, bK] = order === "in-major" ? [b.axis(-1), b.axis(-2)] : [b.axis(-2), b.axis(-1)];
   if (k !== bK)
     throw new ShapeError(
       `matmul: ${formatShape(a.shape)} times ${order} ${formatShape(b.shape)}: inner lengths ${k} and ${bK} differ`,
     );
-  const batch = groups ? 1 : b.rank > 2 ? a.shape.slice(0, -2).reduce((x, y) => x * y, 1) : 1;
-  const m = groups ? groups.numRows : a.size / (k || 1) / batch;
-  if (!groups && b.rank > 2 && b.size !== batch * k * n)
+  const batched = !groups && b.rank > 2;
+  if (batched && !sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2)))
     throw new ShapeError(`matmul: ${formatShape(a.shape)} times ${order} ${formatShape(b.shape)}: leading axes differ`);
+  const batch = batched ? sizeOf(a.shape.slice(0, -2)) : 1;
+  const m = groups ? groups.numRows : batched ? a.axis(-2) : sizeOf(a.shape.slice(0, -1));
   const { device } = a;
   const out = into ?? empty(device, groups ? [m, n] : [...a.shape.slice(0, -1), n], "f32");
   if (m === 0 || n === 0 || batch === 0) return out;
-  const lanes = lanesOf(device);
+  const lanes = subgroupSize || PLAIN_LANES;
   const wanted = m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
   const laneRows = Math.max(1, wanted / lanes);
   const rows = laneRows * lanes;
@@ -76,6 +80,7 @@ export function gemm(a: F32, b: F32, { order, bias, scale = 1, groups, into }: G
   device.dispatch({
     kernel,
     defines: {
+      SUBGROUPS: subgroupSize > 0,
       LANES: lanes,
       LANE_ROWS: laneRows,
       ROWS: rows,
@@ -116,7 +121,10 @@ export interface TransposedOptions {
   /** Which operand `groups.sourceRow` gathers. Default "a". */
   gathered?: "a" | "b";
   groups?: RowGroups;
+  /** As in GemmOptions. */
   into?: F32;
+  /** As in GemmOptions. */
+  subgroupSize?: number;
 }
 
 /**
@@ -125,26 +133,31 @@ export interface TransposedOptions {
  * @param b [..., k, n] or [rows, n]
  * @returns [..., m, n] per batch; grouped: [G, m, n], zeros for empty groups; without groups rank-2 operands give [m, n]
  */
-export function gemmTransposed(a: F32, b: F32, { groups, gathered = "a", into }: TransposedOptions = {}): F32 {
+export function gemmTransposed(
+  a: F32,
+  b: F32,
+  { groups, gathered = "a", into, subgroupSize = a.device.subgroupSize }: TransposedOptions = {},
+): F32 {
   const [m, n] = [a.axis(-1), b.axis(-1)];
-  const batch = groups ? groups.numGroups : a.shape.slice(0, -2).reduce((x, y) => x * y, 1);
+  const leading = a.shape.slice(0, -2);
+  const batch = groups ? groups.numGroups : sizeOf(leading);
   const k = groups ? groups.numRows : a.axis(-2);
-  if (!groups && (b.axis(-2) !== k || b.size !== batch * k * n))
+  if (!groups && !sameShape(b.shape, [...leading, k, n]))
     throw new ShapeError(`matmul: transposed ${formatShape(a.shape)} times ${formatShape(b.shape)}: rows differ`);
   const { device } = a;
-  const out = into ?? empty(device, [...(groups ? [batch] : a.shape.slice(0, -2)), m, n], "f32");
+  const out = into ?? empty(device, [...(groups ? [batch] : leading), m, n], "f32");
   if (m === 0 || n === 0 || batch === 0) return out;
-  const lanes = lanesOf(device);
+  const lanes = subgroupSize || PLAIN_LANES;
   const gather = groups?.sourceRow;
   device.dispatch({
     kernel: transposedKernel,
     defines: {
+      SUBGROUPS: subgroupSize > 0,
       LANES: lanes,
       VEC: m % 4 === 0 && n % 4 === 0,
       GROUPED: groups !== undefined,
       GATHER_A: gather !== undefined && gathered === "a",
       GATHER_B: gather !== undefined && gathered === "b",
-      GATHER_BINDING: "4",
     },
     bindings: [
       a.binding(),

@@ -22,7 +22,14 @@ const CHUNK = 64;
 
 function common(x: F32, { epsilon, weight, bias }: NormOptions) {
   const width = x.axis(-1);
-  return { rows: x.size / (width || 1), width, epsilon, has_weight: weight ? 1 : 0, has_bias: bias ? 1 : 0, chunk: CHUNK };
+  return {
+    rows: x.size / (width || 1),
+    width,
+    epsilon,
+    has_weight: weight ? 1 : 0,
+    has_bias: bias ? 1 : 0,
+    chunk: CHUNK,
+  };
 }
 
 /** @returns y, and each row's centre and scale [rows, 2] */

@@ -16,7 +16,13 @@ export interface RotaryOptions {
 }
 
 /** @param sign 1 forward, −1 backward */
-export function rotate(x: F32, cos: F32, sin: F32, sign: 1 | -1, { offset = 0, positions, interleaved = false }: RotaryOptions): F32 {
+export function rotate(
+  x: F32,
+  cos: F32,
+  sin: F32,
+  sign: 1 | -1,
+  { offset = 0, positions, interleaved = false }: RotaryOptions,
+): F32 {
   const [, length = 1, heads = 1, dim = 1] = x.shape;
   const half = cos.axis(-1);
   const out = empty(x.device, x.shape, "f32");

@@ -20,11 +20,18 @@ export function reshape<T extends DType>(x: Tensor<T>, shape: Shape): Tensor<T> 
 /** Reorders the axes: axis k of the result is axis `axes[k]` of x. */
 export function permute<T extends DType>(x: Tensor<T>, axes: readonly number[]): Tensor<T> {
   const order = axes.map((axis) => resolveAxis("permute", axis, x.rank));
-  if (new Set(order).size !== x.rank) throw new ShapeError(`permute: [${axes.join(", ")}] is no order of the ${x.rank} axes of ${formatShape(x.shape)}`);
+  if (new Set(order).size !== x.rank)
+    throw new ShapeError(`permute: [${axes.join(", ")}] is no order of the ${x.rank} axes of ${formatShape(x.shape)}`);
   const strides = stridesOf(x.shape);
   const shape = order.map((axis) => x.axis(axis));
   const y = empty(x.device, shape, x.dtype);
-  copyBlock(x, { start: 0, strides: order.map((axis) => strides[axis] ?? 1) }, y, { start: 0, strides: stridesOf(shape) }, shape);
+  copyBlock(
+    x,
+    { start: 0, strides: order.map((axis) => strides[axis] ?? 1) },
+    y,
+    { start: 0, strides: stridesOf(shape) },
+    shape,
+  );
   const inverse = order.map((_, axis) => order.indexOf(axis));
   differentiable("permute", [x], [y], [], ([dy]) => [permute(dy as F32, inverse)]);
   return y;
@@ -43,7 +50,8 @@ export function transpose<T extends DType>(x: Tensor<T>, axisA = -2, axisB = -1)
 export function slice<T extends DType>(x: Tensor<T>, axis: number, start: number, length: number): Tensor<T> {
   const at = resolveAxis("slice", axis, x.rank);
   const whole = x.axis(at);
-  if (start < 0 || length < 0 || start + length > whole) throw new ShapeError(`slice: ${start}..${start + length} is outside axis ${axis} of ${formatShape(x.shape)}`);
+  if (start < 0 || length < 0 || start + length > whole)
+    throw new ShapeError(`slice: ${start}..${start + length} is outside axis ${axis} of ${formatShape(x.shape)}`);
   const shape = x.shape.with(at, length);
   let y: Tensor<T>;
   if (at === 0) y = rowsOf(x, start, length);
@@ -60,7 +68,10 @@ export function slice<T extends DType>(x: Tensor<T>, axis: number, start: number
 export function split<T extends DType>(x: Tensor<T>, axis: number, sizes: readonly number[]): Tensor<T>[] {
   const total = sizes.reduce((a, b) => a + b, 0);
   const at = resolveAxis("split", axis, x.rank);
-  if (total !== x.axis(at)) throw new ShapeError(`split: sizes ${sizes.join(" + ")} = ${total} do not add up to axis ${axis} of ${formatShape(x.shape)}`);
+  if (total !== x.axis(at))
+    throw new ShapeError(
+      `split: sizes ${sizes.join(" + ")} = ${total} do not add up to axis ${axis} of ${formatShape(x.shape)}`,
+    );
   let start = 0;
   return sizes.map((size) => {
     start += size;
@@ -87,7 +98,8 @@ export function concat<T extends DType>(tensors: readonly Tensor<T>[], axis: num
   if (!first) throw new ShapeError("concat: needs at least one tensor");
   const at = resolveAxis("concat", axis, first.rank);
   const sizes = tensors.map((tensor) => tensor.axis(at));
-  for (const [i, tensor] of tensors.entries()) expectShape("concat", `tensor ${i}`, tensor.shape, first.shape.with(at, sizes[i] ?? 0));
+  for (const [i, tensor] of tensors.entries())
+    expectShape("concat", `tensor ${i}`, tensor.shape, first.shape.with(at, sizes[i] ?? 0));
   const shape = first.shape.with(
     at,
     sizes.reduce((a, b) => a + b, 0),
@@ -96,7 +108,13 @@ export function concat<T extends DType>(tensors: readonly Tensor<T>[], axis: num
   const strides = stridesOf(shape);
   let start = 0;
   for (const tensor of tensors) {
-    copyBlock(tensor, { start: 0, strides: stridesOf(tensor.shape) }, y, { start: start * (strides[at] ?? 1), strides }, tensor.shape);
+    copyBlock(
+      tensor,
+      { start: 0, strides: stridesOf(tensor.shape) },
+      y,
+      { start: start * (strides[at] ?? 1), strides },
+      tensor.shape,
+    );
     start += tensor.axis(at);
   }
   differentiable("concat", tensors, [y], [], ([dy]) => split(dy as F32, at, sizes));

@@ -30,14 +30,21 @@ export function layerNorm(x: F32, weight?: F32, bias?: F32, epsilon = 1e-5): F32
 function norm(op: string, x: F32, options: NormOptions): F32 {
   const { weight, bias } = options;
   for (const [name, tensor] of Object.entries({ weight, bias }))
-    if (tensor && tensor.size !== x.axis(-1)) throw new ShapeError(`${op}: ${name} ${formatShape(tensor.shape)} must have the length of the last axis of ${formatShape(x.shape)}`);
+    if (tensor && tensor.size !== x.axis(-1))
+      throw new ShapeError(
+        `${op}: ${name} ${formatShape(tensor.shape)} must have the length of the last axis of ${formatShape(x.shape)}`,
+      );
   const { y, stats } = normForward(x, options);
   const wants = [x, weight, bias].map(needsGradient);
   differentiable(op, [x, weight, bias], [y], [x, stats, weight ?? x], ([dy], [x, stats, w]) => {
     const [X, dY, S] = [x as F32, dy as F32, stats as F32];
     const own = { ...options, weight: weight && (w as F32) };
     const sums = wants[1] || wants[2] ? normWeightBackward(X, dY, S, own) : undefined;
-    return [wants[0] ? normBackward(X, dY, S, own) : undefined, wants[1] ? sums?.weight : undefined, wants[2] ? sums?.bias : undefined];
+    return [
+      wants[0] ? normBackward(X, dY, S, own) : undefined,
+      wants[1] ? sums?.weight : undefined,
+      wants[2] ? sums?.bias : undefined,
+    ];
   });
   stats.dispose();
   return y;

@@ -16,8 +16,20 @@ export interface RegressionLossOptions {
  * @returns a scalar; gradients flow to the prediction
  * @see Huber 1964, doi 10.1214/aoms/1177703732
  */
-export function huberLoss(prediction: F32, target: F32, { delta = 1, mask }: RegressionLossOptions & { delta?: number } = {}): F32 {
-  return meanLoss("huberLoss", "select(s0 * (abs(a - b) - 0.5 * s0), 0.5 * (a - b) * (a - b), abs(a - b) < s0)", "clamp(a - b, -s0, s0)", prediction, target, delta, mask);
+export function huberLoss(
+  prediction: F32,
+  target: F32,
+  { delta = 1, mask }: RegressionLossOptions & { delta?: number } = {},
+): F32 {
+  return meanLoss(
+    "huberLoss",
+    "select(s0 * (abs(a - b) - 0.5 * s0), 0.5 * (a - b) * (a - b), abs(a - b) < s0)",
+    "clamp(a - b, -s0, s0)",
+    prediction,
+    target,
+    delta,
+    mask,
+  );
 }
 
 /** Mean of (prediction − target)². @returns a scalar; gradients flow to the prediction */
@@ -25,18 +37,36 @@ export function mseLoss(prediction: F32, target: F32, { mask }: RegressionLossOp
   return meanLoss("mseLoss", "(a - b) * (a - b)", "2.0 * (a - b)", prediction, target, 0, mask);
 }
 
-function meanLoss(op: string, value: string, slope: string, prediction: F32, target: F32, parameter: number, mask: F32 | undefined): F32 {
+function meanLoss(
+  op: string,
+  value: string,
+  slope: string,
+  prediction: F32,
+  target: F32,
+  parameter: number,
+  mask: F32 | undefined,
+): F32 {
   expectShape(op, "target", target.shape, prediction.shape);
-  if (mask) expectShape(op, "the mask, broadcast,", broadcastShapes(op, mask.shape, prediction.shape), prediction.shape);
-  const each = map(mask ? `c * (${value})` : value, mask ? [prediction, target, mask] : [prediction, target], { scalars: [parameter] });
+  if (mask)
+    expectShape(op, "the mask, broadcast,", broadcastShapes(op, mask.shape, prediction.shape), prediction.shape);
+  const each = map(mask ? `c * (${value})` : value, mask ? [prediction, target, mask] : [prediction, target], {
+    scalars: [parameter],
+  });
   const total = reduce(each, "sum");
   // Σ mask over the broadcast elements; an empty mask divides by 1, since its sum is 0 anyway.
-  const factor = mask ? map("select(s0 / a, T(0.0), a == T(0.0))", [reduce(mask, "sum")], { scalars: [mask.size / sizeOf(prediction.shape)] }) : undefined;
-  const loss = factor ? map("a * b", [total, factor]) : map("a * s0", [total], { scalars: [1 / Math.max(1, prediction.size)] });
+  const factor = mask
+    ? map("select(s0 / a, T(0.0), a == T(0.0))", [reduce(mask, "sum")], {
+        scalars: [mask.size / sizeOf(prediction.shape)],
+      })
+    : undefined;
+  const loss = factor
+    ? map("a * b", [total, factor])
+    : map("a * s0", [total], { scalars: [1 / Math.max(1, prediction.size)] });
   const saved = [prediction, target, ...(mask && factor ? [mask, factor] : [])];
   differentiable(op, [prediction], [loss], saved, ([dy], [prediction, target, mask, factor]) => {
     const [P, T, dL] = [prediction as F32, target as F32, dy as F32];
-    if (!mask || !factor) return [map(`c * s1 * (${slope})`, [P, T, dL], { scalars: [parameter, 1 / Math.max(1, P.size)] })];
+    if (!mask || !factor)
+      return [map(`c * s1 * (${slope})`, [P, T, dL], { scalars: [parameter, 1 / Math.max(1, P.size)] })];
     const perElement = map("a * b", [dL, factor as F32]);
     return [map(`c * d * (${slope})`, [P, T, mask as F32, perElement], { scalars: [parameter] })];
   });

@@ -17,12 +17,17 @@ export interface RotaryTables {
  * Cosines and sines of position · theta^(−2j/D), computed in float64 on the host: adapters err by up to 7e-3 on large angles.
  * @param dim rotated elements of a head (D)
  */
-export function rotaryTables(device: Device, { maxPositions, dim, theta = 10_000 }: { maxPositions: number; dim: number; theta?: number }): RotaryTables {
+export function rotaryTables(
+  device: Device,
+  { maxPositions, dim, theta = 10_000 }: { maxPositions: number; dim: number; theta?: number },
+): RotaryTables {
   const half = dim / 2;
   const table = (f: (angle: number) => number) =>
     tensor(
       device,
-      Float32Array.from({ length: maxPositions * half }, (_, i) => f(Math.floor(i / half) * theta ** ((-2 * (i % half)) / dim))),
+      Float32Array.from({ length: maxPositions * half }, (_, i) =>
+        f(Math.floor(i / half) * theta ** ((-2 * (i % half)) / dim)),
+      ),
       [maxPositions, half],
     );
   return { cos: table(Math.cos), sin: table(Math.sin) };
@@ -37,9 +42,14 @@ export function rotaryTables(device: Device, { maxPositions, dim, theta = 10_000
  */
 export function rotary(x: F32, cos: F32, sin: F32, options: RotaryOptions = {}): F32 {
   const { offset = 0, positions } = options;
-  if (x.rank !== 4 || 2 * cos.axis(-1) > x.axis(-1)) throw new ShapeError(`rotary: x ${formatShape(x.shape)} must be [B, T, A, D] with D ≥ twice the ${cos.axis(-1)} angles of the tables`);
+  if (x.rank !== 4 || 2 * cos.axis(-1) > x.axis(-1))
+    throw new ShapeError(
+      `rotary: x ${formatShape(x.shape)} must be [B, T, A, D] with D ≥ twice the ${cos.axis(-1)} angles of the tables`,
+    );
   if (!positions && offset + x.axis(1) > cos.axis(0))
-    throw new ShapeError(`rotary: positions up to ${offset + x.axis(1) - 1} pass the ${cos.axis(0)} of the tables (max_position_embeddings)`);
+    throw new ShapeError(
+      `rotary: positions up to ${offset + x.axis(1) - 1} pass the ${cos.axis(0)} of the tables (max_position_embeddings)`,
+    );
   const y = rotate(x, cos, sin, 1, options);
   // A rotation's transpose is the rotation back.
   differentiable("rotary", [x], [y], [cos, sin, ...(positions ? [positions] : [])], ([dy], [cos, sin, positions]) => [

@@ -1,5 +1,5 @@
-import * as kernels from "../kernels/softmax.ts";
 import { map } from "../kernels/map.ts";
+import * as kernels from "../kernels/softmax.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { viewOf } from "../tensor/views.ts";
 import { differentiable } from "./tape.ts";

@@ -16,9 +16,12 @@ type F32 = Tensor<"f32">;
  */
 export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> } {
   const width = x.axis(-1);
-  if (!(Number.isInteger(k) && k >= 1 && k <= width)) throw new ShapeError(`topK: need 1 ≤ k ≤ ${width}, the last axis of ${formatShape(x.shape)}; got k=${k}`);
+  if (!(Number.isInteger(k) && k >= 1 && k <= width))
+    throw new ShapeError(`topK: need 1 ≤ k ≤ ${width}, the last axis of ${formatShape(x.shape)}; got k=${k}`);
   const { values, indices } = topKKernel(x, k);
-  differentiable("topK", [x], [values], [indices], ([dv], [indices]) => [putAlong(dv as F32, indices as Tensor<"u32">, width)]);
+  differentiable("topK", [x], [values], [indices], ([dv], [indices]) => [
+    putAlong(dv as F32, indices as Tensor<"u32">, width),
+  ]);
   return { values, indices };
 }
 
@@ -30,8 +33,12 @@ export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> }
 export function takeAlong(x: F32, indices: Tensor<"u32">): F32 {
   const width = x.axis(-1);
   if (x.size / (width || 1) !== indices.size / (indices.axis(-1) || 1))
-    throw new ShapeError(`takeAlong: x ${formatShape(x.shape)} and indices ${formatShape(indices.shape)} must agree but for the last axis`);
+    throw new ShapeError(
+      `takeAlong: x ${formatShape(x.shape)} and indices ${formatShape(indices.shape)} must agree but for the last axis`,
+    );
   const y = takeKernel(x, indices);
-  differentiable("takeAlong", [x], [y], [indices], ([dy], [indices]) => [putAlong(dy as F32, indices as Tensor<"u32">, width)]);
+  differentiable("takeAlong", [x], [y], [indices], ([dy], [indices]) => [
+    putAlong(dy as F32, indices as Tensor<"u32">, width),
+  ]);
   return y;
 }

@@ -6,12 +6,13 @@ import type { Tensor } from "../tensor/tensor.ts";
 /**
  * The next `width` values at every position: y[b, t, h] = x[b, t + h], 0 past the end. Made for labels and masks: not differentiable.
  * @param x [B, T]
- * @returns [B, T, width]
+ * @param positions how many positions to take, from the first on. Default T
+ * @returns [B, positions, width]
  */
-export function unfold(x: Tensor<"f32">, width: number): Tensor<"f32"> {
-  if (x.rank !== 2 || !(width >= 1))
+export function unfold(x: Tensor<"f32">, width: number, positions: number = x.axis(1)): Tensor<"f32"> {
+  if (x.rank !== 2 || !(width >= 1) || !(positions >= 0 && positions <= x.axis(1)))
     throw new ShapeError(
-      `unfold: needs [batch, time] and a width of 1 or more, got ${formatShape(x.shape)} and ${width}`,
+      `unfold: needs [batch, time], a width of 1 or more and positions within time, got ${formatShape(x.shape)}, ${width} and ${positions}`,
     );
-  return unfoldKernel(x, width);
+  return unfoldKernel(x, width, positions);
 }

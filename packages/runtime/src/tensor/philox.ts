@@ -1,5 +1,8 @@
 /** Philox4x32-10: four random words of a counter and a key (Salmon et al. 2011, doi 10.1145/2063384.2063405). */
-export function philox(counter: readonly [number, number, number, number], key: readonly [number, number]): [number, number, number, number] {
+export function philox(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): [number, number, number, number] {
   let [a, b, c, d] = counter;
   let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {

@@ -1,7 +1,17 @@
 import type { Device } from "@moebius/runtime/device";
 import { Tape } from "@moebius/runtime/ops";
 import { scope, tensor } from "@moebius/runtime/tensor";
-import { generate, headLoss, loadWeights, normalisationOf, normalise, planHeads, parseConfig, publishedTensors, TimeMoe } from "@moebius/timeseries";
+import {
+  generate,
+  headLoss,
+  loadWeights,
+  normalisationOf,
+  normalise,
+  parseConfig,
+  planHeads,
+  publishedTensors,
+  TimeMoe,
+} from "@moebius/timeseries";
 import type { Golden } from "../golden.ts";
 import type { ParitySystem } from "../system.ts";
 
@@ -31,17 +41,40 @@ function compareNormalisation(golden: Golden): void {
   const raw = golden.floats("raw_series");
   const rows = Array.from({ length: batch }, (_, b) => raw.subarray(b * length, (b + 1) * length));
   const normalised = rows.map((row) => normalise(row, normalisationOf(row.subarray(0, length - 1), 1)));
-  golden.compare("input_ids", normalised.flatMap((row) => [...row.subarray(0, length - 1)]), OUTPUT);
-  golden.compare("labels", normalised.flatMap((row) => [...row.subarray(1)]), OUTPUT);
+  golden.compare(
+    "input_ids",
+    normalised.flatMap((row) => [...row.subarray(0, length - 1)]),
+    OUTPUT,
+  );
+  golden.compare(
+    "labels",
+    normalised.flatMap((row) => [...row.subarray(1)]),
+    OUTPUT,
+  );
 }
 
 async function compareForward(golden: Golden, device: Device, model: TimeMoe): Promise<void> {
   const reads = scope(() => {
-    const { hiddenStates, last, routings } = model.forward(tensor(device, golden.floats("input_ids"), golden.shape("input_ids")));
-    const named = hiddenStates.map((hidden, i) => [i === 0 ? "hidden.embed" : i === hiddenStates.length - 1 ? "hidden.final_norm" : `hidden.layer${i - 1}`, hidden.read()] as const);
-    const predictions = model.horizons.map((horizon, head) => [`predictions.h${horizon}`, model.predict(last, head).read()] as const);
-    const routed = routings.flatMap(({ logits, weights }, layer) => [[`router.layer${layer}.logits`, logits.read()] as const, [`router.layer${layer}.weights`, weights.read()] as const]);
-    const indices = routings.map(({ plan }, layer) => [`router.layer${layer}.indices`, plan.assignmentExpert.read()] as const);
+    const { hiddenStates, last, routings } = model.forward(
+      tensor(device, golden.floats("input_ids"), golden.shape("input_ids")),
+    );
+    const named = hiddenStates.map(
+      (hidden, i) =>
+        [
+          i === 0 ? "hidden.embed" : i === hiddenStates.length - 1 ? "hidden.final_norm" : `hidden.layer${i - 1}`,
+          hidden.read(),
+        ] as const,
+    );
+    const predictions = model.horizons.map(
+      (horizon, head) => [`predictions.h${horizon}`, model.predict(last, head).read()] as const,
+    );
+    const routed = routings.flatMap(({ logits, weights }, layer) => [
+      [`router.layer${layer}.logits`, logits.read()] as const,
+      [`router.layer${layer}.weights`, weights.read()] as const,
+    ]);
+    const indices = routings.map(
+      ({ plan }, layer) => [`router.layer${layer}.indices`, plan.assignmentExpert.read()] as const,
+    );
     return { outputs: [...named, ...predictions, ...routed], indices };
   });
   for (const [name, values] of reads.outputs) golden.compare(name, await values, OUTPUT);
@@ -54,10 +87,15 @@ async function compareLosses(golden: Golden, device: Device, model: TimeMoe): Pr
   const { reads, gradients } = scope(() => {
     const input = (name: string) => tensor(device, golden.floats(name), golden.shape(name));
     const [values, labels] = [input("input_ids"), input("labels")];
-    const parts = tape.run(() => model.loss({ values, labels, ...(golden.has("loss_masks") ? { lossMask: input("loss_masks") } : {}) }));
+    const parts = tape.run(() =>
+      model.loss({ values, labels, ...(golden.has("loss_masks") ? { lossMask: input("loss_masks") } : {}) }),
+    );
     const heads = model.horizons.flatMap((horizon, head) => [
       [`loss.ar.h${horizon}`, parts.heads[head]?.read()] as const,
-      [`loss.ar_nomask.h${horizon}`, headLoss(model.predict(parts.last, head), labels, undefined, horizon).read()] as const,
+      [
+        `loss.ar_nomask.h${horizon}`,
+        headLoss(model.predict(parts.last, head), labels, undefined, horizon).read(),
+      ] as const,
     ]);
     const reads = [...heads, ["loss.aux", parts.balance?.read()] as const, ["loss.total", parts.loss.read()] as const];
     const found = tape.backward(parts.loss);
@@ -94,15 +132,29 @@ async function compareForecast(golden: Golden, device: Device, model: TimeMoe): 
   const raw = golden.floats("forecast.context_raw");
   const rows = Array.from({ length: batch }, (_, b) => raw.subarray(b * length, (b + 1) * length));
   const scales = rows.map((row) => normalisationOf(row, 1));
-  golden.compare("forecast.mean", scales.map(({ mean }) => mean), OUTPUT);
-  golden.compare("forecast.std", scales.map(({ standardDeviation }) => standardDeviation), OUTPUT);
+  golden.compare(
+    "forecast.mean",
+    scales.map(({ mean }) => mean),
+    OUTPUT,
+  );
+  golden.compare(
+    "forecast.std",
+    scales.map(({ standardDeviation }) => standardDeviation),
+    OUTPUT,
+  );
   const steps = planHeads(model.horizons, horizon).map((head) => model.horizons[head] ?? 0);
   golden.compare("forecast.step_heads", steps, EXACT);
-  const context = Float32Array.from(rows.flatMap((row, b) => [...normalise(row, scales[b] ?? { mean: 0, standardDeviation: 1 })]));
+  const context = Float32Array.from(
+    rows.flatMap((row, b) => [...normalise(row, scales[b] ?? { mean: 0, standardDeviation: 1 })]),
+  );
   using values = tensor(device, context, [batch, length]);
   using predicted = generate(model, values, { horizon });
   const normed = await predicted.read();
   golden.compare("forecast.normed", normed, OUTPUT);
   const output = await model.forecastMany(rows, { horizon, context: length });
-  golden.compare("forecast.output", output.flatMap(({ mean }) => [...mean]), { ofLargest: 2e-4 });
+  golden.compare(
+    "forecast.output",
+    output.flatMap(({ mean }) => [...mean]),
+    { ofLargest: 2e-4 },
+  );
 }

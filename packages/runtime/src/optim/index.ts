@@ -1,0 +1,3 @@
+export { type AdamwOptions, adamw } from "./adamw.ts";
+export type { Optimizer, OptimizerDefinition, OptimizerStep } from "./optimizer.ts";
+export { constant, cosine, inverseSquareRoot, linearDecay, type Schedule } from "./schedules.ts";

@@ -1,0 +1,119 @@
+import { ConfigError } from "@moebius/runtime/device";
+import type { RandomKey } from "@moebius/runtime/tensor";
+import { normalisationOf } from "./normalise.ts";
+import { syntheticSeries } from "./synthetic.ts";
+
+/** Where training windows come from: given series, or freshly drawn synthetic ones. */
+export interface WindowSource {
+  /** Values in order; NaN is missing and not trained on. Absent: synthetic series. */
+  series?: readonly ArrayLike<number>[];
+  /** Share of the windows, relative to the other sources. */
+  weight: number;
+}
+
+export interface TrainingBatch {
+  batchSize: number;
+  /** [B · S] the context, normalised by its own mean and standard deviation. */
+  values: Float32Array<ArrayBuffer>;
+  /** [B · (S + H − 1)] the values after each position, on the same scale. */
+  labels: Float32Array<ArrayBuffer>;
+  /** As labels: 0 where there is no value. */
+  lossMask: Float32Array<ArrayBuffer>;
+}
+
+export interface TrainingWindowsOptions {
+  sources: readonly WindowSource[];
+  batchSize: number;
+  /** Points the model reads (S). */
+  context: number;
+  /** The longest head (H): so many points after the context are labels. */
+  horizon: number;
+  key: RandomKey;
+}
+
+/** Labels further than this from 0 would let a few windows (a jump after a flat context) rule the gradient. */
+const LARGEST_LABEL = 10;
+
+/**
+ * Endless training windows. A window is drawn by its number alone, so that a run resumes by remembering one number. Each window is
+ * normalised by its context, as a forecast is; a series shorter than a window is followed by masked positions.
+ */
+export class TrainingWindows {
+  readonly #options: TrainingWindowsOptions;
+  readonly #starts: { series: ArrayLike<number>[]; ends: number[] }[];
+  #position = 0;
+
+  /** @throws {ConfigError} when a source has no series or no weight */
+  constructor(options: TrainingWindowsOptions) {
+    this.#options = options;
+    this.#starts = options.sources.map(({ series, weight }, index) => {
+      if (!(weight > 0) || series?.length === 0) throw new ConfigError(`training windows: source ${index} needs a weight above 0 and at least one series`);
+      // Series are drawn in proportion to the windows they have.
+      let total = 0;
+      const ends = (series ?? []).map((values) => (total += this.#windowsOf(values)));
+      return { series: [...(series ?? [])], ends };
+    });
+  }
+
+  next(): TrainingBatch {
+    const { batchSize, context, horizon, key } = this.#options;
+    const labelled = context + horizon - 1;
+    const batch = {
+      batchSize,
+      values: new Float32Array(batchSize * context),
+      labels: new Float32Array(batchSize * labelled),
+      lossMask: new Float32Array(batchSize * labelled),
+    };
+    const batchKey = key.fold(this.#position++);
+    for (let b = 0; b < batchSize; b++) {
+      const window = this.#draw(batchKey.fold(b));
+      const scale = normalisationOf(window.subarray(0, context), 1);
+      const divisor = scale.standardDeviation || 1;
+      for (let t = 0; t < labelled + 1; t++) {
+        const raw = window[t] ?? Number.NaN;
+        const value = (raw - scale.mean) / divisor;
+        if (t < context) batch.values[b * context + t] = Number.isNaN(value) ? 0 : value;
+        if (t === 0 || Number.isNaN(value)) continue;
+        batch.labels[b * labelled + t - 1] = Math.max(-LARGEST_LABEL, Math.min(LARGEST_LABEL, value));
+        batch.lossMask[b * labelled + t - 1] = 1;
+      }
+    }
+    return batch;
+  }
+
+  state(): { position: number } {
+    return { position: this.#position };
+  }
+
+  restore({ position }: { position: number }): void {
+    this.#position = position;
+  }
+
+  get #length(): number {
+    return this.#options.context + this.#options.horizon;
+  }
+
+  #windowsOf(values: ArrayLike<number>): number {
+    return Math.max(1, values.length - this.#length + 1);
+  }
+
+  #draw(key: RandomKey): Float64Array {
+    const [which = 0, place = 0] = key.split("place").uniform(2);
+    const { sources } = this.#options;
+    const total = sources.reduce((sum, { weight }) => sum + weight, 0);
+    let left = which * total;
+    const index = Math.max(
+      0,
+      sources.findIndex(({ weight }) => {
+        left -= weight;
+        return left < 0;
+      }),
+    );
+    const { series, ends } = this.#starts[index] as { series: ArrayLike<number>[]; ends: number[] };
+    if (series.length === 0) return syntheticSeries(key, this.#length);
+    const at = Math.floor(place * (ends.at(-1) ?? 0));
+    const chosen = ends.findIndex((end) => at < end);
+    const start = at - (ends[chosen - 1] ?? 0);
+    return Float64Array.from(Array.prototype.slice.call(series[chosen], start, start + this.#length));
+  }
+}
