@@ -11,8 +11,18 @@ const BIKE_TRAIN_ROWS = 10_526;
 export async function bikeSharingTrain(): Promise<Float64Array[]> {
   const table = await readTable(bikeSharingPath);
   const columns = ["cnt", "casual", "registered", "temp", "hum", "windspeed"];
-  const zero = seriesFromTable(table, { columns: columns.slice(0, 3), timeColumn: "dteday", hourColumn: "hr", gaps: "zero" });
-  const weather = seriesFromTable(table, { columns: columns.slice(3), timeColumn: "dteday", hourColumn: "hr", gaps: "previous" });
+  const zero = seriesFromTable(table, {
+    columns: columns.slice(0, 3),
+    timeColumn: "dteday",
+    hourColumn: "hr",
+    gaps: "zero",
+  });
+  const weather = seriesFromTable(table, {
+    columns: columns.slice(3),
+    timeColumn: "dteday",
+    hourColumn: "hr",
+    gaps: "previous",
+  });
   return [...zero, ...weather].map(({ values }: Series) => values.slice(0, BIKE_TRAIN_ROWS));
 }
 
@@ -23,7 +33,10 @@ export async function packagedSeries(): Promise<Float64Array[]> {
   const columns: [file: string, columns: string[]][] = [
     [vega("seattle-weather.csv"), ["temp_max", "temp_min", "wind", "precipitation"]],
     [vega("co2-concentration.csv"), ["CO2"]],
-    [vega("us-employment.csv"), ["nonfarm", "private", "construction", "manufacturing", "retail_trade", "leisure_and_hospitality", "government"]],
+    [
+      vega("us-employment.csv"),
+      ["nonfarm", "private", "construction", "manufacturing", "retail_trade", "leisure_and_hospitality", "government"],
+    ],
     [births, ["births"]],
   ];
   const all: Float64Array[] = [];

@@ -7,3 +7,7 @@ export { TimeMoeModel, type TimeMoeOutput } from "./model.ts";
 export { denormalise, type Normalisation, normalisationOf, normalise } from "./normalise.ts";
 export { type Forecast, type ForecastOptions, TimeMoe } from "./time-moe.ts";
 export { loadWeights, publishedTensors } from "./weights.ts";
+export { evaluate, type EvaluateOptions, type Evaluation, type Score } from "./evaluate.ts";
+export { syntheticSeries } from "./synthetic.ts";
+export { trainTimeMoe, type TrainTimeMoeOptions } from "./train.ts";
+export { type TrainingBatch, TrainingWindows, type TrainingWindowsOptions, type WindowSource } from "./training-data.ts";

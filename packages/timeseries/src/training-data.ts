@@ -47,7 +47,8 @@ export class TrainingWindows {
   constructor(options: TrainingWindowsOptions) {
     this.#options = options;
     this.#starts = options.sources.map(({ series, weight }, index) => {
-      if (!(weight > 0) || series?.length === 0) throw new ConfigError(`training windows: source ${index} needs a weight above 0 and at least one series`);
+      if (!(weight > 0) || series?.length === 0)
+        throw new ConfigError(`training windows: source ${index} needs a weight above 0 and at least one series`);
       // Series are drawn in proportion to the windows they have.
       let total = 0;
       const ends = (series ?? []).map((values) => (total += this.#windowsOf(values)));

@@ -113,7 +113,7 @@ export class Device implements Disposable {
   #groups = new Map<string, GPUBindGroup>();
   #recorder: Recorder | undefined;
   #observer: ((records: readonly DeviceRecord[]) => void) | undefined;
-  #afterSubmission: (() => void)[] = [];
+  #afterSubmission: { readonly recorded: number; readonly task: () => void }[] = [];
   /** Host time spent encoding and number of dispatches so far. */
   readonly counters = { dispatches: 0, encodeMs: 0, reads: 0 };
 
@@ -405,15 +405,14 @@ export class Device implements Disposable {
     this.counters.encodeMs += performance.now() - start;
     this.counters.dispatches += records.length;
     this.#submitted = last;
-    for (const task of this.#afterSubmission.splice(0)) task();
+    for (const waiting of this.#afterSubmission.splice(0))
+      if (waiting.recorded <= last) waiting.task();
+      else this.#afterSubmission.push(waiting);
   }
 
+  /** Runs `task` once all that is recorded now has been submitted. */
   #afterSubmit(task: () => void): void {
-    const recorded = this.#recorded;
-    this.#afterSubmission.push(() => {
-      if (this.#submitted >= recorded) task();
-      else this.#afterSubmission.push(task);
-    });
+    this.#afterSubmission.push({ recorded: this.#recorded, task });
   }
 
   #bindGroup(

@@ -134,3 +134,8 @@ export function cacheFolder(): string {
 export function environment(_name: string): string | undefined {
   return undefined;
 }
+
+/** A page is closed, not interrupted. */
+export function onInterrupt(_callback: () => void): () => void {
+  return () => {};
+}

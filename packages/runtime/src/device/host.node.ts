@@ -141,3 +141,11 @@ export function cacheFolder(): string {
 export function environment(name: string): string | undefined {
   return process.env[name] || undefined;
 }
+
+/** Calls `callback` at each interrupt (Ctrl-C) in place of ending the process; the result undoes this. */
+export function onInterrupt(callback: () => void): () => void {
+  process.on("SIGINT", callback);
+  return () => {
+    process.off("SIGINT", callback);
+  };
+}

@@ -11,14 +11,24 @@ export interface CountOptions {
   numExperts: number;
   /** [N] weight of each token. */
   mask?: Tensor<"f32"> | undefined;
-  /** Counts every k-th assignment alone: with k = top-k, the first choices. */
-  every?: number;
+  /** Counts only the first choice of each token. */
+  firstOnly?: boolean;
+}
+
+/** What is counted, of a routing plan. */
+export interface Choices {
+  /** [A] */
+  readonly assignmentExpert: Tensor<"u32">;
+  /** [A] */
+  readonly assignmentToken: Tensor<"u32">;
+  /** [N + 1] */
+  readonly tokenOffsets: Tensor<"u32">;
 }
 
 /** [E]: how many assignments chose each expert, dropped ones included. */
 export function countExperts(
-  { assignmentExpert, assignmentToken }: { assignmentExpert: Tensor<"u32">; assignmentToken: Tensor<"u32"> },
-  { numExperts, mask, every = 1 }: CountOptions,
+  { assignmentExpert, assignmentToken, tokenOffsets }: Choices,
+  { numExperts, mask, firstOnly = false }: CountOptions,
 ): Tensor<"f32"> {
   const { device } = assignmentExpert;
   const assignments = assignmentExpert.size;
@@ -29,10 +39,18 @@ export function countExperts(
     bindings: [
       assignmentExpert.binding(),
       assignmentToken.binding(),
+      tokenOffsets.binding(),
       (mask ?? assignmentToken).binding(),
       partial.binding(),
     ],
-    params: { assignments, experts: numExperts, chunk: CHUNK, chunks, every, has_mask: mask ? 1 : 0 },
+    params: {
+      assignments,
+      experts: numExperts,
+      chunk: CHUNK,
+      chunks,
+      first_only: firstOnly ? 1 : 0,
+      has_mask: mask ? 1 : 0,
+    },
     grid: grid1d(chunks * numExperts, 64),
   });
   const counts = reduce(partial, "sum", 0);

@@ -1,6 +1,6 @@
 import { ShapeError } from "../device/errors.ts";
 import { defineKernel } from "../device/kernel.ts";
-import { formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
+import { expectShape, formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./gemm.wgsl";
 import transposedCode from "./gemm-at.wgsl";
@@ -62,13 +62,17 @@ export function gemm(
     throw new ShapeError(
       `matmul: ${formatShape(a.shape)} times ${order} ${formatShape(b.shape)}: inner lengths ${k} and ${bK} differ`,
     );
+  if (groups && (b.rank !== 3 || b.axis(0) !== groups.numGroups))
+    throw new ShapeError(`matmul: ${formatShape(b.shape)} is no bank of ${groups.numGroups} matrices, one a group`);
   const batched = !groups && b.rank > 2;
   if (batched && !sameShape(a.shape.slice(0, -2), b.shape.slice(0, -2)))
     throw new ShapeError(`matmul: ${formatShape(a.shape)} times ${order} ${formatShape(b.shape)}: leading axes differ`);
   const batch = batched ? sizeOf(a.shape.slice(0, -2)) : 1;
   const m = groups ? groups.numRows : batched ? a.axis(-2) : sizeOf(a.shape.slice(0, -1));
   const { device } = a;
-  const out = into ?? empty(device, groups ? [m, n] : [...a.shape.slice(0, -1), n], "f32");
+  const shape = groups ? [m, n] : [...a.shape.slice(0, -1), n];
+  if (into) expectShape("matmul", "into", into.shape, shape);
+  const out = into ?? empty(device, shape, "f32");
   if (m === 0 || n === 0 || batch === 0) return out;
   const lanes = subgroupSize || PLAIN_LANES;
   const wanted = m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
@@ -145,7 +149,9 @@ export function gemmTransposed(
   if (!groups && !sameShape(b.shape, [...leading, k, n]))
     throw new ShapeError(`matmul: transposed ${formatShape(a.shape)} times ${formatShape(b.shape)}: rows differ`);
   const { device } = a;
-  const out = into ?? empty(device, [...(groups ? [batch] : leading), m, n], "f32");
+  const shape = [...(groups ? [batch] : leading), m, n];
+  if (into) expectShape("matmul", "into", into.shape, shape);
+  const out = into ?? empty(device, shape, "f32");
   if (m === 0 || n === 0 || batch === 0) return out;
   const lanes = subgroupSize || PLAIN_LANES;
   const gather = groups?.sourceRow;

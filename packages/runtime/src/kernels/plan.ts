@@ -28,7 +28,7 @@ export interface PlanOptions {
   mask: Tensor<"f32"> | undefined;
 }
 
-/** Groups the assignments of `experts` [N, K] by expert, in a fixed order, without read-back. Six dispatches. */
+/** Groups the assignments of `experts` [N, K] by expert, in a fixed order, without read-back. Eight dispatches. */
 export function buildPlan(
   experts: U32,
   weights: Tensor<"f32">,

@@ -7,5 +7,5 @@ export { NONE, type PlanOptions, planTopK, type RoutingPlan } from "./plan.ts";
 export { type RouteContext, Router, type RouterOptions } from "./routers/router.ts";
 export { TopKRouter, type TopKRouterOptions } from "./routers/top-k.ts";
 export { type Routing, sparseRouting } from "./routing.ts";
-export { type RoutingStatistics, routingStatistics } from "./statistics.ts";
-export { formatTrace, type TraceHeader, type TraceVisit, traceVisits } from "./trace.ts";
+export { type RoutingStatistics, routingStatistics, type StatisticsOptions } from "./statistics.ts";
+export { formatTrace, parseTrace, type Trace, type TraceHeader, type TraceVisit, traceVisits } from "./trace.ts";

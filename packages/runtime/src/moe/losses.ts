@@ -17,60 +17,61 @@ export interface AuxLossOptions {
 }
 
 /**
- * How the balance loss treats several layers and k > 1, with f_e the share of tokens that chose e and P_e its mean probability:
+ * How the balance loss treats several layers and k > 1, with f_e the share of tokens that chose e (Σ f = k) and P_e its mean probability:
  * - `concatenated` (default; Hugging Face's Mixtral, Time-MoE): f and P over the tokens of all layers, E · Σ_e f_e P_e; k at balance;
  * - `switch`: the mean over layers of E · Σ_e f_e P_e / k; 1 at balance (Fedus et al. 2021, arXiv:2101.03961, equation 4);
- * - `gshard`: the mean over layers of E · Σ_e f¹_e P_e with f¹ from first choices alone (Lepikhin et al. 2020, arXiv:2006.16668).
+ * - `gshard`: the mean over layers of E · Σ_e f¹_e P_e with f¹ from first choices alone; 1 at balance (Lepikhin et al. 2020,
+ *   arXiv:2006.16668, algorithm 1, times E² as in its implementations).
  */
 export type BalanceForm = "concatenated" | "switch" | "gshard";
 
-/** Pushes the router towards using its experts evenly; f is a constant, gradients flow through P. Returns a scalar. */
+/**
+ * Pushes the router towards using its experts evenly; f is a constant, gradients flow through P.
+ * @param routings one a layer, all over the same tokens
+ * @returns a scalar, unscaled: multiply by the model's coefficient
+ * @throws {ShapeError} without a routing
+ */
 export function balanceLoss(
   routings: readonly Routing[],
   { form = "concatenated", mask }: AuxLossOptions & { form?: BalanceForm } = {},
 ): F32 {
-  const parts = routings.map((routing) => {
-    const numExperts = routing.probs.axis(-1);
-    const topK = routing.plan.maxAssignments / routing.plan.numTokens;
-    return {
-      numExperts,
-      topK,
-      share: share(routing, numExperts, mask, form === "gshard"),
-      probability: meanProbability(routing, mask),
-    };
-  });
-  const first = parts[0];
-  if (!first) throw new ShapeError("balanceLoss: needs the routing of at least one layer");
-  const mean = (tensors: F32[]) => scale(tensors.reduce(add), 1 / tensors.length);
+  expectLayers("balanceLoss", routings);
+  const parts = routings.map((routing) => ({
+    share: share(routing, form, mask),
+    probability: meanOverTokens(routing.probs, mask),
+  }));
+  const numExperts = routings[0]?.probs.axis(-1) ?? 1;
   if (form === "concatenated") {
-    const product = multiply(mean(parts.map((part) => part.share)), mean(parts.map((part) => part.probability)));
-    return scale(sum(product), first.numExperts);
+    const shares = mean(parts.map((part) => part.share));
+    const probabilities = mean(parts.map((part) => part.probability));
+    return scale(sum(multiply(shares, probabilities)), numExperts);
   }
-  return mean(
-    parts.map(({ numExperts, topK, share, probability }) =>
-      scale(sum(multiply(share, probability)), form === "switch" ? numExperts / topK : numExperts),
-    ),
-  );
+  return scale(mean(parts.map(({ share, probability }) => sum(multiply(share, probability)))), numExperts);
 }
 
 /** Keeps router logits small: the mean over tokens and layers of logsumexp(logits)² (Zoph et al. 2022, arXiv:2202.08906, equation 5). */
 export function zLoss(routings: readonly Routing[], { mask }: AuxLossOptions = {}): F32 {
-  if (routings.length === 0) throw new ShapeError("zLoss: needs the routing of at least one layer");
-  const each = routings.map(({ logits }) =>
+  expectLayers("zLoss", routings);
+  const layers = routings.map(({ logits }) =>
     meanOverTokens(reshape(square(logSumExp(logits)), [logits.axis(0), 1]), mask),
   );
-  return reshape(scale(each.reduce(add), 1 / each.length), []);
+  return reshape(mean(layers), []);
 }
 
-/** f: [E] share of tokens an expert was chosen by, summed over a token's choices (so Σ f = k), or by first choices alone. */
-function share({ plan }: Routing, numExperts: number, mask: F32 | undefined, firstOnly: boolean): F32 {
-  const topK = plan.maxAssignments / plan.numTokens;
-  const counts = countExperts(plan, { numExperts, mask, every: firstOnly ? topK : 1 });
-  return divideByTokens(counts, plan.numTokens, mask);
+function expectLayers(where: string, routings: readonly Routing[]): void {
+  if (routings.length === 0) throw new ShapeError(`${where}: needs the routing of at least one layer`);
 }
 
-function meanProbability({ probs }: Routing, mask: F32 | undefined): F32 {
-  return meanOverTokens(probs, mask);
+function mean(tensors: F32[]): F32 {
+  return scale(tensors.reduce(add), 1 / tensors.length);
+}
+
+/** [E] how often an expert was chosen, per token or (`switch`) per assignment; of first choices alone for `gshard`. */
+function share({ plan, probs }: Routing, form: BalanceForm, mask: F32 | undefined): F32 {
+  const counts = countExperts(plan, { numExperts: probs.axis(-1), mask, firstOnly: form === "gshard" });
+  return form === "switch"
+    ? divide(counts, atLeastTiny(reduce(counts, "sum")))
+    : divideByTokens(counts, plan.numTokens, mask);
 }
 
 /** [N, D] to [D]. */
@@ -80,5 +81,10 @@ function meanOverTokens(x: F32, mask: F32 | undefined): F32 {
 }
 
 function divideByTokens(x: F32, numTokens: number, mask: F32 | undefined): F32 {
-  return mask ? divide(x, map("max(a, T(1e-9))", [reduce(mask, "sum")])) : scale(x, 1 / Math.max(1, numTokens));
+  return mask ? divide(x, atLeastTiny(reduce(mask, "sum"))) : scale(x, 1 / Math.max(1, numTokens));
+}
+
+/** A divisor that makes the mean over nothing 0. */
+function atLeastTiny(x: F32): F32 {
+  return map("max(a, T(1e-9))", [x]);
 }

@@ -34,9 +34,9 @@ export class MoeLayer<State = undefined> extends Module {
     { router, experts, sharedExpert, sharedExpertGate = false, names = {} }: MoeLayerOptions<State>,
   ) {
     super(device);
-    if (router.numExperts !== experts.numExperts)
+    if (router.numExperts !== experts.numExperts || router.hiddenSize !== experts.hiddenSize)
       throw new ShapeError(
-        `MoeLayer: the router chooses among ${router.numExperts} experts, the bank has ${experts.numExperts}`,
+        `MoeLayer: the router chooses among ${router.numExperts} experts of width ${router.hiddenSize}, the bank has ${experts.numExperts} of width ${experts.hiddenSize}`,
       );
     this.router = this.child(names.router ?? "gate", router);
     this.experts = this.child(names.experts ?? "experts", experts);

@@ -1,4 +1,4 @@
-import { ShapeError } from "../device/errors.ts";
+import { ShapeError, ValueError } from "../device/errors.ts";
 import { buildPlan } from "../kernels/plan.ts";
 import type { GroupedRows } from "../ops/row-groups.ts";
 import { formatShape } from "../tensor/shape.ts";
@@ -42,15 +42,18 @@ export interface PlanOptions {
   /** Most rows an expert takes (C); the rest is dropped. Default: no limit (dropless). */
   capacity?: number | undefined;
   /** Who is served first when capacity is short: tokens in order (default), or first choices before second ones (GShard). */
-  priority?: "token" | "choice";
+  priority?: "token" | "choice" | undefined;
   /** [N] f32, 0 = padding: such tokens take no expert rows. */
   mask?: Tensor<"f32"> | undefined;
 }
 
 /**
  * The plan of a fixed top-k choice.
- * @param indices [N, K] u32, distinct within a token; ids from numExperts on take no row
+ * @param indices [N, K] u32, best first; ids from numExperts on take no row. An id that occurs twice in a token takes two rows and
+ *   counts twice, with the same sum as one row of both weights: a router that repeats itself should merge before
  * @param weights [N, K] f32: only looked at for values that are not finite
+ * @throws {ShapeError} when indices, weights and mask do not fit together
+ * @throws {ValueError} for a capacity that is no count
  */
 export function planTopK(
   indices: U32,
@@ -61,14 +64,18 @@ export function planTopK(
     throw new ShapeError(
       `planTopK: indices ${formatShape(indices.shape)} and weights ${formatShape(weights.shape)} must both be [tokens, k]`,
     );
-  const [numTokens, topK] = [indices.axis(0), indices.axis(1)];
+  const numTokens = indices.axis(0);
+  const maxAssignments = indices.size;
+  if (mask && mask.size !== numTokens)
+    throw new ShapeError(`planTopK: mask ${formatShape(mask.shape)} for ${numTokens} tokens`);
+  if (capacity !== undefined && !(Number.isInteger(capacity) && capacity >= 0))
+    throw new ValueError(`planTopK: capacity must be a count of rows, got ${capacity}`);
   const tensors = buildPlan(indices, weights, {
     numGroups: numExperts,
-    capacity: capacity ?? numTokens * topK,
+    capacity: capacity ?? maxAssignments,
     priority,
     mask,
   });
-  const maxAssignments = numTokens * topK;
   return {
     numTokens,
     numGroups: numExperts,

@@ -3,6 +3,8 @@ import { countExperts } from "../kernels/count-experts.ts";
 import { map } from "../kernels/map.ts";
 import { reduce } from "../kernels/reduce.ts";
 import { scope } from "../tensor/scope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { viewOf } from "../tensor/views.ts";
 import type { Routing } from "./routing.ts";
 
 /** How one layer used its experts. */
@@ -17,29 +19,37 @@ export interface RoutingStatistics {
   dropRate: number;
 }
 
+export interface StatisticsOptions {
+  /** [N] f32, 0 = padding: such tokens are not counted. */
+  mask?: Tensor<"f32"> | undefined;
+  /** What errors call the layers. Default: "MoE layer 0", … */
+  names?: readonly string[];
+}
+
 /**
  * Reads the statistics of a step's routings, one a layer. The copies are recorded at once, so the routings may be disposed.
  * @throws {ValueError} naming the layer whose router gave weights that are not finite, or whose plan overflowed
  */
-export async function routingStatistics(routings: readonly Routing[]): Promise<RoutingStatistics[]> {
+export async function routingStatistics(
+  routings: readonly Routing[],
+  { mask, names }: StatisticsOptions = {},
+): Promise<RoutingStatistics[]> {
   const reads = scope(() =>
-    routings.map(
-      ({ plan, probs }) =>
-        [
-          countExperts(plan, { numExperts: probs.axis(-1) }).read(),
-          reduce(map("-a * log(max(a, T(1e-30)))", [probs]), "sum").read(),
-          plan.status.read(),
-        ] as const,
-    ),
+    routings.map((routing) => {
+      const { plan, probs } = routing;
+      const counts = countExperts(plan, { numExperts: probs.axis(-1), mask });
+      const tokens = mask ? reduce(mask, "sum").item() : plan.numTokens;
+      return [counts.read(), totalEntropy(probs, mask).item(), plan.status.read(), tokens] as const;
+    }),
   );
   return Promise.all(
     reads.map(async (pending, layer) => {
-      const [counts, entropy, status] = await Promise.all(pending);
-      expectSound(status, layer);
+      const [counts, entropy, status, tokens] = await Promise.all(pending);
       const [total = 0, dropped = 0] = status;
+      expectSound(status, names?.[layer] ?? `MoE layer ${layer}`);
       return {
         tokensPerExpert: [...counts],
-        routerEntropy: (entropy[0] ?? 0) / Math.max(1, routings[layer]?.plan.numTokens ?? 1),
+        routerEntropy: entropy / Math.max(1, tokens),
         loadEntropy: relativeEntropy(counts),
         dropRate: dropped / Math.max(1, total + dropped),
       };
@@ -47,24 +57,27 @@ export async function routingStatistics(routings: readonly Routing[]): Promise<R
   );
 }
 
-function expectSound(status: Uint32Array, layer: number): void {
-  const [, , overflow = 0, nonFinite = 0] = status;
+/** Σ over tokens of −Σ p ln p. */
+function totalEntropy(probs: Tensor<"f32">, mask: Tensor<"f32"> | undefined): Tensor<"f32"> {
+  const each = mask
+    ? map("-a * log(max(a, T(1e-30))) * b", [probs, viewOf(mask, [probs.axis(0), 1])])
+    : map("-a * log(max(a, T(1e-30)))", [probs]);
+  return reduce(each, "sum");
+}
+
+function expectSound([, , overflow = 0, nonFinite = 0]: Uint32Array, layer: string): void {
   if (nonFinite > 0)
     throw new ValueError(
-      `layer ${layer}: the router gave ${nonFinite} weights that are not finite; look at the inputs, the learning rate and the last checkpoint`,
+      `${layer}: the router gave ${nonFinite} weights that are not finite; look at the inputs, the learning rate and the last checkpoint`,
     );
   if (overflow > 0)
-    throw new ValueError(
-      `layer ${layer}: the routing plan overflowed by ${overflow} assignments; raise maxAssignments`,
-    );
+    throw new ValueError(`${layer}: the routing plan overflowed by ${overflow} assignments; raise maxAssignments`);
 }
 
 function relativeEntropy(counts: ArrayLike<number>): number {
   const values = Array.from(counts);
   const total = values.reduce((a, b) => a + b, 0);
   if (total === 0 || values.length < 2) return 1;
-  return (
-    values.reduce((h, count) => h - (count > 0 ? (count / total) * Math.log(count / total) : 0), 0) /
-    Math.log(values.length)
-  );
+  const shares = values.map((count) => count / total);
+  return shares.reduce((h, p) => h - (p > 0 ? p * Math.log(p) : 0), 0) / Math.log(values.length);
 }

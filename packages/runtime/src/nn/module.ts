@@ -49,19 +49,21 @@ export abstract class Module implements Disposable {
 
   /** Declares a parameter. Its values are garbage until `initialize` or a checkpoint fills them. */
   protected parameter(name: string, shape: Shape, initializer: Initializer = normal(0.02)): Parameter {
+    this.#expectFree(name);
     const parameter = new Parameter(this.device, shape, initializer);
     this.#parameters.set(name, parameter);
     return parameter;
   }
 
   protected child<M extends Module>(name: string, module: M): M {
+    this.#expectFree(name);
     this.#children.set(name, module);
     return module;
   }
 
   /** Declares parts by index: `layers.0`, `layers.1`, … */
   protected children<M extends Module>(name: string, modules: M[]): M[] {
-    for (const [index, module] of modules.entries()) this.#children.set(`${name}.${index}`, module);
+    for (const [index, module] of modules.entries()) this.child(`${name}.${index}`, module);
     return modules;
   }
 
@@ -106,6 +108,11 @@ export abstract class Module implements Disposable {
           `load: ${name} has ${values.get(name)?.length} values, its shape is ${formatShape(parameter.shape)}`,
         );
     for (const [name, parameter] of parameters) parameter.write(values.get(name) as Float32Array<ArrayBuffer>);
+  }
+
+  #expectFree(name: string): void {
+    if (this.#parameters.has(name) || this.#children.has(name))
+      throw new ConfigError(`${this.constructor.name}: two parts are named "${name}"`);
   }
 
   /** Frees the parameters. */

@@ -1,20 +1,21 @@
 import { ShapeError } from "../device/errors.ts";
 import { gemm, gemmTransposed, type RowGroups } from "../kernels/gemm.ts";
 import { combineRows, dotRows, type RowMaps, weighRows } from "../kernels/rows.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { expectShape, formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { differentiable, needsGradient } from "./tape.ts";
 
 type F32 = Tensor<"f32">;
+type U32 = Tensor<"u32">;
 
 /** A routing plan as the grouped products see it. Row counts live on the device; shapes are bounds, rows beyond them garbage. */
 export interface GroupedRows extends RowMaps {
   readonly numGroups: number;
   readonly maxAssignments: number;
   /** [G + 1] u32 */
-  readonly groupOffsets: Tensor<"u32">;
+  readonly groupOffsets: U32;
   /** [A] u32: the token of each grouped row. */
-  readonly slotToken: Tensor<"u32">;
+  readonly slotToken: U32;
 }
 
 function grouped({ groupOffsets, numGroups, maxAssignments }: GroupedRows): RowGroups {
@@ -22,13 +23,13 @@ function grouped({ groupOffsets, numGroups, maxAssignments }: GroupedRows): RowG
 }
 
 /** The tensors that a vjp must find alive, in the order of `restore`. */
-function planTensors(plan: GroupedRows): Tensor[] {
+function planTensors(plan: GroupedRows): U32[] {
   return [plan.groupOffsets, plan.slotToken, plan.tokenOffsets, plan.assignmentSlot, plan.slotAssignment];
 }
 
-function restore(plan: GroupedRows, saved: Tensor[]): GroupedRows {
-  const [groupOffsets, slotToken, tokenOffsets, assignmentSlot, slotAssignment] = saved as Tensor<"u32">[];
-  const { numTokens, numGroups, maxAssignments } = plan;
+/** The plan on the handles that the tape kept. */
+function restore({ numTokens, numGroups, maxAssignments }: GroupedRows, saved: Tensor[]): GroupedRows {
+  const [groupOffsets, slotToken, tokenOffsets, assignmentSlot, slotAssignment] = saved as [U32, U32, U32, U32, U32];
   return {
     numTokens,
     numGroups,
@@ -38,7 +39,7 @@ function restore(plan: GroupedRows, saved: Tensor[]): GroupedRows {
     tokenOffsets,
     assignmentSlot,
     slotAssignment,
-  } as GroupedRows;
+  };
 }
 
 /**
@@ -48,7 +49,7 @@ function restore(plan: GroupedRows, saved: Tensor[]): GroupedRows {
  * @returns [A, out] in grouped order; rows past the last group are garbage
  */
 export function expandLinear(x: F32, weight: F32, plan: GroupedRows): F32 {
-  expectBank("expandLinear", x, weight, plan);
+  expectBank("expandLinear", x, plan.numTokens, weight, plan);
   const y = gemm(x, weight, { order: "out-major", groups: { ...grouped(plan), sourceRow: plan.slotToken } });
   const wants = [x, weight].map(needsGradient);
   // dx[n] = Σ over n's grouped rows of W[g]ᵀ dy[s]; dW[g] = Σ over g's rows of dy[s] x[token(s)]ᵀ
@@ -74,7 +75,8 @@ export function expandLinear(x: F32, weight: F32, plan: GroupedRows): F32 {
  * @returns [N, out]
  */
 export function combineLinear(h: F32, weight: F32, expertWeights: F32, plan: GroupedRows): F32 {
-  expectBank("combineLinear", h, weight, plan);
+  expectBank("combineLinear", h, plan.maxAssignments, weight, plan);
+  expectShape("combineLinear", "expertWeights", expertWeights.shape, [plan.maxAssignments]);
   const outputs = gemm(h, weight, { order: "out-major", groups: grouped(plan) });
   const y = combineRows(outputs, plan, expertWeights);
   outputs.dispose();
@@ -100,9 +102,15 @@ export function combineLinear(h: F32, weight: F32, expertWeights: F32, plan: Gro
   return y;
 }
 
-function expectBank(where: string, x: F32, weight: F32, plan: GroupedRows): void {
-  if (weight.rank !== 3 || weight.axis(0) !== plan.numGroups || weight.axis(2) !== x.axis(-1))
+function expectBank(where: string, x: F32, rows: number, weight: F32, { numGroups }: GroupedRows): void {
+  if (
+    x.rank !== 2 ||
+    x.axis(0) !== rows ||
+    weight.rank !== 3 ||
+    weight.axis(0) !== numGroups ||
+    weight.axis(2) !== x.axis(1)
+  )
     throw new ShapeError(
-      `${where}: weight ${formatShape(weight.shape)} must be [${plan.numGroups} groups, out, ${x.axis(-1)}] for rows ${formatShape(x.shape)}`,
+      `${where}: the plan needs rows [${rows}, in] and weights [${numGroups}, out, in], got ${formatShape(x.shape)} and ${formatShape(weight.shape)}`,
     );
 }

@@ -10,7 +10,8 @@ import type { Tensor } from "../tensor/tensor.ts";
  * @returns [B, positions, width]
  */
 export function unfold(x: Tensor<"f32">, width: number, positions: number = x.axis(1)): Tensor<"f32"> {
-  if (x.rank !== 2 || !(width >= 1) || !(positions >= 0 && positions <= x.axis(1)))
+  const isCount = Number.isInteger(width) && width >= 1 && Number.isInteger(positions) && positions >= 0;
+  if (x.rank !== 2 || !isCount || positions > x.axis(1))
     throw new ShapeError(
       `unfold: needs [batch, time], a width of 1 or more and positions within time, got ${formatShape(x.shape)}, ${width} and ${positions}`,
     );

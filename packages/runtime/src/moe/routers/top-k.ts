@@ -6,6 +6,7 @@ import { sum } from "../../ops/reduction.ts";
 import { softmax } from "../../ops/softmax.ts";
 import { topK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { PlanOptions } from "../plan.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 
@@ -14,6 +15,8 @@ export interface TopKRouterOptions extends RouterOptions {
   normalizeTopK?: boolean;
   /** Most rows an expert takes as a multiple of an even share: C = ceil(capacityFactor · N · K / E). Default: dropless. */
   capacityFactor?: number;
+  /** Who is served first when capacity is short: tokens in order (default), or first choices before second ones (GShard). */
+  priority?: PlanOptions["priority"];
 }
 
 /**
@@ -24,11 +27,13 @@ export class TopKRouter extends Router {
   readonly weight = this.parameter("weight", [this.numExperts, this.hiddenSize]);
   readonly normalizeTopK: boolean;
   readonly capacityFactor: number | undefined;
+  readonly priority: PlanOptions["priority"];
 
   constructor(device: Device, options: TopKRouterOptions) {
     super(device, options);
     this.normalizeTopK = options.normalizeTopK ?? false;
     this.capacityFactor = options.capacityFactor;
+    this.priority = options.priority ?? "token";
   }
 
   override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing<undefined> {
@@ -36,7 +41,8 @@ export class TopKRouter extends Router {
     const probs = softmax(logits);
     const { indices, values } = topK(probs, this.topK); // [N, K]
     const weights = this.normalizeTopK ? divide(values, reshape(sum(values, -1), [x.axis(0), 1])) : values;
-    return sparseRouting({ indices, weights, probs, logits, mask, capacity: this.#capacity(x.axis(0)) });
+    const capacity = this.#capacity(x.axis(0));
+    return sparseRouting({ indices, weights, probs, logits, mask, capacity, priority: this.priority });
   }
 
   #capacity(numTokens: number): number | undefined {

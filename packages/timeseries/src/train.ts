@@ -1,0 +1,61 @@
+import { adamw, cosine } from "@moebius/runtime/optim";
+import { RandomKey, tensor } from "@moebius/runtime/tensor";
+import { Trainer, type TrainingStep } from "@moebius/runtime/train";
+import { timeMoeLoss } from "./loss.ts";
+import type { TimeMoeModel } from "./model.ts";
+import { type TrainingBatch, TrainingWindows, type WindowSource } from "./training-data.ts";
+
+export interface TrainTimeMoeOptions {
+  /** Where training windows come from. */
+  sources: readonly WindowSource[];
+  /** Steps of the whole run. */
+  steps: number;
+  /** Windows a step. Default 16. */
+  batchSize?: number;
+  /** Points the model reads of each window. Default 512. */
+  context?: number;
+  /** Peak of a cosine schedule that falls to a twentieth. Default 1e-3. */
+  learningRate?: number;
+  /** Steps of linear warm-up. Default a tenth of the run, at most 100. */
+  warmupSteps?: number;
+  /** Default 0.1. */
+  weightDecay?: number;
+  /** Largest norm of all gradients together. Default 1. */
+  clipNorm?: number;
+  seed?: number;
+  /** For metrics and checkpoints; with `resume` the run there goes on. */
+  folder?: string;
+  resume?: boolean;
+  checkpointEvery?: number;
+}
+
+/**
+ * Trains a model, new or loaded, on windows of series: AdamW with betas 0.9 and 0.95, all heads at every position. The labels go on
+ * past the context, so that the longest head learns from the longest contexts.
+ * @returns the steps as they are done; see Trainer
+ */
+export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOptions): AsyncGenerator<TrainingStep> {
+  const { sources, steps, batchSize = 16, context = 512, learningRate = 1e-3, weightDecay = 0.1, clipNorm = 1, seed = 0, ...run } = options;
+  const { warmupSteps = Math.min(100, Math.ceil(steps / 10)), ...files } = run;
+  const { device, horizons } = model;
+  const data = new TrainingWindows({ sources, batchSize, context, horizon: horizons.at(-1) ?? 1, key: new RandomKey(seed).split("windows") });
+  using trainer = new Trainer<TrainingBatch>({
+    model,
+    data,
+    seed,
+    ...files,
+    tokens: () => batchSize * context,
+    optimizer: adamw({ learningRate: cosine(learningRate, { warmupSteps, minimum: learningRate / 20 }), betas: [0.9, 0.95], weightDecay, clipNorm }),
+    loss: (batch) => {
+      const labelShape = [batchSize, batch.labels.length / batchSize];
+      const { loss, heads, balance, routings } = timeMoeLoss(model, {
+        values: tensor(device, batch.values, [batchSize, context]),
+        labels: tensor(device, batch.labels, labelShape),
+        lossMask: tensor(device, batch.lossMask, labelShape),
+      });
+      const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
+      return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings };
+    },
+  });
+  yield* trainer.run(steps);
+}
