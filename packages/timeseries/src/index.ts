@@ -1,13 +1,18 @@
 export { parseConfig, TIME_MOE_CONFIGS, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
+export { type EvaluateOptions, type Evaluation, evaluate, type Score } from "./evaluate.ts";
 export { forecastPoints, type PointForecastOptions } from "./forecast.ts";
 export { type GenerateOptions, generate, planHeads } from "./generate.ts";
 export { conformalIntervals, type IntervalOptions } from "./intervals.ts";
 export { headLoss, type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
 export { TimeMoeModel, type TimeMoeOutput } from "./model.ts";
 export { denormalise, type Normalisation, normalisationOf, normalise } from "./normalise.ts";
-export { type Forecast, type ForecastOptions, TimeMoe } from "./time-moe.ts";
-export { loadWeights, publishedTensors } from "./weights.ts";
-export { evaluate, type EvaluateOptions, type Evaluation, type Score } from "./evaluate.ts";
 export { syntheticSeries } from "./synthetic.ts";
-export { trainTimeMoe, type TrainTimeMoeOptions } from "./train.ts";
-export { type TrainingBatch, TrainingWindows, type TrainingWindowsOptions, type WindowSource } from "./training-data.ts";
+export { type Forecast, type ForecastOptions, TimeMoe } from "./time-moe.ts";
+export { type TrainTimeMoeOptions, trainTimeMoe } from "./train.ts";
+export {
+  type TrainingBatch,
+  TrainingWindows,
+  type TrainingWindowsOptions,
+  type WindowSource,
+} from "./training-data.ts";
+export { loadWeights, publishedTensors } from "./weights.ts";

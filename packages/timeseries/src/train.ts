@@ -35,17 +35,38 @@ export interface TrainTimeMoeOptions {
  * @returns the steps as they are done; see Trainer
  */
 export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOptions): AsyncGenerator<TrainingStep> {
-  const { sources, steps, batchSize = 16, context = 512, learningRate = 1e-3, weightDecay = 0.1, clipNorm = 1, seed = 0, ...run } = options;
+  const {
+    sources,
+    steps,
+    batchSize = 16,
+    context = 512,
+    learningRate = 1e-3,
+    weightDecay = 0.1,
+    clipNorm = 1,
+    seed = 0,
+    ...run
+  } = options;
   const { warmupSteps = Math.min(100, Math.ceil(steps / 10)), ...files } = run;
   const { device, horizons } = model;
-  const data = new TrainingWindows({ sources, batchSize, context, horizon: horizons.at(-1) ?? 1, key: new RandomKey(seed).split("windows") });
+  const data = new TrainingWindows({
+    sources,
+    batchSize,
+    context,
+    horizon: horizons.at(-1) ?? 1,
+    key: new RandomKey(seed).split("windows"),
+  });
   using trainer = new Trainer<TrainingBatch>({
     model,
     data,
     seed,
     ...files,
     tokens: () => batchSize * context,
-    optimizer: adamw({ learningRate: cosine(learningRate, { warmupSteps, minimum: learningRate / 20 }), betas: [0.9, 0.95], weightDecay, clipNorm }),
+    optimizer: adamw({
+      learningRate: cosine(learningRate, { warmupSteps, minimum: learningRate / 20 }),
+      betas: [0.9, 0.95],
+      weightDecay,
+      clipNorm,
+    }),
     loss: (batch) => {
       const labelShape = [batchSize, batch.labels.length / batchSize];
       const { loss, heads, balance, routings } = timeMoeLoss(model, {

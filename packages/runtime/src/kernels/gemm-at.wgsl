@@ -43,7 +43,6 @@ fn load_b(base: u32, at: u32) -> vec4f {
 }
 
 fn store(group: u32, row: u32, column: u32, sum: vec4f) {
-  if (row >= params.m) { return; }
   let at = (group * params.m + row) * params.n + column;
 #if VEC
   if (column >= params.n) { return; }
@@ -106,7 +105,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       sum3$l = fma(vec4f(a.w), b, sum3$l);
     }
   }
-  @unroll for (var l = 0; l < LANES; l++) {
-    @unroll for (var c = 0; c < 4; c++) { store(group, row + 4u * l + c, column, sum$c$l); }
+  var sums: array<vec4f, ROWS>; // so that the code to store a row is compiled once
+  @repeat for (var l = 0; l < LANES; l++) {
+    @repeat for (var c = 0; c < 4; c++) { sums[4u * l + c] = sum$c$l; }
   }
+  for (var r = 0u; r < min(ROWS, params.m - row); r++) { store(group, row + r, column, sums[r]); }
 }

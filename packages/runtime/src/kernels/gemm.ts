@@ -75,7 +75,7 @@ export function gemm(
   const out = into ?? empty(device, shape, "f32");
   if (m === 0 || n === 0 || batch === 0) return out;
   const lanes = subgroupSize || PLAIN_LANES;
-  const wanted = m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
+  const wanted = subgroupSize === 0 || m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
   const laneRows = Math.max(1, wanted / lanes);
   const rows = laneRows * lanes;
   const columns = Math.ceil(n / (4 * lanes));
@@ -160,6 +160,7 @@ export function gemmTransposed(
     defines: {
       SUBGROUPS: subgroupSize > 0,
       LANES: lanes,
+      ROWS: 4 * lanes,
       VEC: m % 4 === 0 && n % 4 === 0,
       GROUPED: groups !== undefined,
       GATHER_A: gather !== undefined && gathered === "a",

@@ -165,9 +165,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       }
     }
   }
-  @unroll for (var g = 0; g < LANE_ROWS; g++) {
-    @unroll for (var l = 0; l < LANES; l++) {
-      if (first + g * LANES + l < end) { store(first + g * LANES + l, column, group, c_base, sum$g$l); }
-    }
+  var sums: array<vec4f, ROWS>; // so that the code to store a row is compiled once
+  @repeat for (var g = 0; g < LANE_ROWS; g++) {
+    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = sum$g$l; }
   }
+  for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column, group, c_base, sums[r]); }
 }

@@ -110,18 +110,18 @@ export class Trainer<Batch> implements Disposable {
       const first = await this.#open();
       const clock = new Clock(first, totalSteps);
       let pending: Promise<TrainingStep> | undefined;
-      for (let step = first; step < totalSteps && !interrupted; step++) {
+      for (let step = first; step < totalSteps; step++) {
         const recorded = this.#record(step, totalSteps, clock);
         recorded.catch(() => {}); // awaited below, perhaps after another error
         if (pending) yield await this.#log(await pending);
         pending = recorded;
         if ((step + 1) % checkpointEvery === 0 || step + 1 === totalSteps) {
-          yield await this.#log(await recorded);
-          pending = undefined;
+          const done = await this.#log(await recorded);
           await this.#folder?.save(this.#groups(), { step: step + 1, seed, data: data.state() });
-        } else if (interrupted) {
-          break;
+          pending = undefined;
+          yield { ...done, stopped: interrupted };
         }
+        if (interrupted) break;
       }
       if (!pending) return;
       const last = await this.#log(await pending);

@@ -40,7 +40,10 @@ export class TinyData implements BatchSource<{ x: Float32Array<ArrayBuffer>; y: 
 
   next() {
     const x = new RandomKey(3).fold(this.#position++).normal(BATCH * INPUTS);
-    const y = Float32Array.from({ length: BATCH }, (_, i) => Math.sin(x[i * INPUTS] as number) + (x[i * INPUTS + 1] as number));
+    const y = Float32Array.from(
+      { length: BATCH },
+      (_, i) => Math.sin(x[i * INPUTS] as number) + (x[i * INPUTS + 1] as number),
+    );
     return { x, y };
   }
 
@@ -53,7 +56,10 @@ export class TinyData implements BatchSource<{ x: Float32Array<ArrayBuffer>; y: 
   }
 }
 
-export function tinyTrainer(model: TinyModel, options: { folder?: string; resume?: boolean; checkpointEvery?: number; ledgerEvery?: number } = {}) {
+export function tinyTrainer(
+  model: TinyModel,
+  options: { folder?: string; resume?: boolean; checkpointEvery?: number; ledgerEvery?: number } = {},
+) {
   const { device } = model;
   return new Trainer({
     model,

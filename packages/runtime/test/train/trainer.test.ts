@@ -3,10 +3,10 @@ import os from "node:os";
 import path from "node:path";
 import { testDevice } from "@moebius/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Trainer } from "../../src/train/index.ts";
-import { adamw } from "../../src/optim/index.ts";
 import { scale } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reduction.ts";
+import { adamw } from "../../src/optim/index.ts";
+import { Trainer } from "../../src/train/index.ts";
 import { TinyData, TinyModel, tinyTrainer } from "./regression.ts";
 
 const device = await testDevice();
@@ -53,7 +53,10 @@ describe("Trainer", () => {
     expect(await losses(secondTrainer, 30)).toEqual(expected.slice(10));
     expect(await weights(second)).toEqual(await weights(whole));
 
-    const lines = (await readFile(path.join(place, "metrics.jsonl"), "utf8")).trim().split("\n").map((line) => JSON.parse(line));
+    const lines = (await readFile(path.join(place, "metrics.jsonl"), "utf8"))
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
     expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: 30 }, (_, step) => step));
     expect(lines.map(({ loss }) => loss)).toEqual(expected);
   });
@@ -78,7 +81,9 @@ describe("Trainer", () => {
       model,
       data: new TinyData(),
       optimizer: adamw({ learningRate: 1e-3 }),
-      loss: (_, { step }) => ({ loss: scale(sum([...model.parameters().values()][0] as never), step === 3 ? Number.NaN : 1) }),
+      loss: (_, { step }) => ({
+        loss: scale(sum([...model.parameters().values()][0] as never), step === 3 ? Number.NaN : 1),
+      }),
     });
     const before: number[] = [];
     await expect(
@@ -91,8 +96,10 @@ describe("Trainer", () => {
 
   test("an expert that received tokens but no gradient ends the run", async () => {
     using model = new TinyModel(device);
-    for (const [name, parameter] of model.parameters()) if (name.endsWith("down_proj")) parameter.write(new Float32Array(parameter.size));
-    for (const [name, parameter] of model.parameters()) if (name.endsWith("up_proj")) parameter.write(new Float32Array(parameter.size));
+    for (const [name, parameter] of model.parameters())
+      if (name.endsWith("down_proj")) parameter.write(new Float32Array(parameter.size));
+    for (const [name, parameter] of model.parameters())
+      if (name.endsWith("up_proj")) parameter.write(new Float32Array(parameter.size));
     using trainer = tinyTrainer(model, { ledgerEvery: 1 });
     await expect(losses(trainer, 3)).rejects.toThrow(/moe\.experts\.\w+\[\d\] received \d+ tokens but no gradient/);
   });
