@@ -1,3 +1,4 @@
+export { bundledModelUrl } from "./bundled.ts";
 export { parseConfig, TIME_MOE_CONFIGS, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
 export { type EvaluateOptions, type Evaluation, evaluate, type Score } from "./evaluate.ts";
 export { forecastPoints, type PointForecastOptions } from "./forecast.ts";
@@ -7,7 +8,7 @@ export { headLoss, type LossInputs, type LossParts, timeMoeLoss } from "./loss.t
 export { TimeMoeModel, type TimeMoeOutput } from "./model.ts";
 export { denormalise, type Normalisation, normalisationOf, normalise } from "./normalise.ts";
 export { syntheticSeries } from "./synthetic.ts";
-export { type Forecast, type ForecastOptions, TimeMoe } from "./time-moe.ts";
+export { type Forecast, type ForecastOptions, type SaveOptions, TimeMoe } from "./time-moe.ts";
 export { type TrainTimeMoeOptions, trainTimeMoe } from "./train.ts";
 export {
   type TrainingBatch,

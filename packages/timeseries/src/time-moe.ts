@@ -1,5 +1,12 @@
 import { type Device, requestDevice } from "@moebius/runtime/device";
-import { type HubOptions, openCheckpoint, resolveCheckpoint, saveCheckpoint } from "@moebius/runtime/io";
+import {
+  type HubOptions,
+  openCheckpoint,
+  resolveCheckpoint,
+  saveCheckpoint,
+  toBfloat16,
+  type WritableTensor,
+} from "@moebius/runtime/io";
 import { RandomKey } from "@moebius/runtime/tensor";
 import { parseConfig, type TimeMoeConfigInput } from "./config.ts";
 import { forecastPoints, type PointForecastOptions } from "./forecast.ts";
@@ -16,6 +23,12 @@ export interface Forecast {
   /** Bounds of the interval, when one was asked for. */
   lower?: Float64Array<ArrayBuffer>;
   upper?: Float64Array<ArrayBuffer>;
+}
+
+export interface SaveOptions {
+  dtype?: "float32" | "bfloat16";
+  /** Strings for the header of the file. */
+  metadata?: Record<string, string>;
 }
 
 /** A Time-MoE model with all that one does with it: load, forecast, train, save. */
@@ -73,17 +86,18 @@ export class TimeMoe extends TimeMoeModel {
     return timeMoeLoss(this, inputs);
   }
 
-  /** Saves config.json and model.safetensors in the published layout, atomically. */
-  async save(folder: string, { metadata = {} }: { metadata?: Record<string, string> } = {}): Promise<void> {
-    const tensors = [];
+  /**
+   * Saves config.json and model.safetensors in the published layout, atomically.
+   * @param options.dtype bfloat16 halves the file, as the published ones have it. Default float32
+   */
+  async save(folder: string, { dtype = "float32", metadata = {} }: SaveOptions = {}): Promise<void> {
+    const tensors: WritableTensor[] = [];
     const parameters = this.parameters();
-    for await (const tensor of publishedTensors(
-      this,
-      async (name) => (await parameters.get(name)?.read()) ?? new Float32Array(),
-    ))
-      tensors.push(tensor);
+    const read = async (name: string) => (await parameters.get(name)?.read()) ?? new Float32Array();
+    for await (const tensor of publishedTensors(this, read))
+      tensors.push(dtype === "bfloat16" ? { ...tensor, dtype: "BF16", data: toBfloat16(tensor.data) } : tensor);
     await saveCheckpoint(folder, {
-      config: { architectures: ["TimeMoeForPrediction"], torch_dtype: "float32", ...this.config },
+      config: { architectures: ["TimeMoeForPrediction"], torch_dtype: dtype, ...this.config },
       tensors,
       metadata: { format: "pt", ...metadata },
     });

@@ -57,7 +57,7 @@ export class MoeLayer<State = undefined> extends Module {
    */
   forward(
     x: Tensor<"f32">,
-    { state, mask }: RouteContext & { state?: State } = {},
+    { state, mask }: RouteContext & { state?: State | undefined } = {},
   ): { y: Tensor<"f32">; routing: Routing<State> } {
     const { hiddenSize } = this.router;
     if (x.axis(-1) !== hiddenSize)

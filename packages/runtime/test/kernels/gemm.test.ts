@@ -1,178 +1,50 @@
 import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { gemm, gemmTransposed, type RowGroups, type WeightOrder } from "../../src/kernels/gemm.ts";
-import { scope, type Tensor, tensor } from "../../src/tensor/index.ts";
+import { gemm, gemmTransposed } from "../../src/kernels/gemm.ts";
+import { scope, tensor } from "../../src/tensor/index.ts";
+import { describeGemm } from "./gemm-cases.ts";
 
 const device = await testDevice();
 
-type F32 = Tensor<"f32">;
-type Values = Float64Array<ArrayBuffer>;
+describe("gemm", () => describeGemm(device, device.subgroupSize));
 
-/** Sums of up to 600 products within ±1, each rounded to f32. */
-const TOLERANCE = 3e-6;
-const values = (size: number, seed: number) => uniformArray(size, seed);
-const upload = (data: Values, shape: number[]) => tensor(device, Float32Array.from(data), shape);
-const orders: WeightOrder[] = ["in-major", "out-major"];
-/** Where b[k, n] of one matrix is. */
-const atB = (order: WeightOrder, k: number, n: number) =>
-  order === "in-major" ? (i: number, j: number) => i * n + j : (i: number, j: number) => j * k + i;
-
-/** One row of A times B. */
-function rowTimes(a: Values, row: number, b: Values, base: number, order: WeightOrder, k: number, n: number): number[] {
-  const at = atB(order, k, n);
-  return Array.from({ length: n }, (_, j) => {
-    let sum = 0;
-    for (let i = 0; i < k; i++) sum += (a[row * k + i] as number) * (b[base + at(i, j)] as number);
-    return sum;
+// All cases of these kernels are in gemm.slow.test.ts: each costs its compilation.
+test("the kernels without subgroups agree with the device's own", async () => {
+  const random = (seed: number, ...shape: number[]) =>
+    tensor(
+      device,
+      Float32Array.from(
+        uniformArray(
+          shape.reduce((x, y) => x * y, 1),
+          seed,
+        ),
+      ),
+      shape,
+    );
+  const groups = {
+    groupOffsets: tensor(device, Uint32Array.of(0, 5, 5, 19)),
+    numGroups: 3,
+    numRows: 19,
+    sourceRow: tensor(
+      device,
+      Uint32Array.from({ length: 19 }, (_, row) => (row * 5) % 11),
+    ),
+  };
+  const [a, b, bank, rows] = [random(1, 40, 36), random(2, 36, 44), random(3, 3, 7, 9), random(4, 19, 7)];
+  const x = random(5, 11, 9);
+  const results = [device.subgroupSize, 0].map((subgroupSize) => {
+    const { reads } = scope(() => ({
+      reads: [
+        gemm(a, b, { order: "in-major", subgroupSize }),
+        gemm(x, bank, { order: "out-major", groups, subgroupSize }),
+        gemmTransposed(rows, x, { groups, gathered: "b", subgroupSize }),
+      ].map((c) => c.read()),
+    }));
+    return Promise.all(reads);
   });
-}
-
-/** Adds the outer product of two rows to a matrix [m, n]. */
-function addOuter(out: number[], base: number, a: Values, rowA: number, m: number, b: Values, rowB: number, n: number) {
-  for (let i = 0; i < m; i++)
-    for (let j = 0; j < n; j++)
-      out[base + i * n + j] =
-        (out[base + i * n + j] as number) + (a[rowA * m + i] as number) * (b[rowB * n + j] as number);
-}
-
-const kernels = [device.subgroupSize, 0].filter((size, k, all) => all.indexOf(size) === k);
-
-describe.each(kernels)("gemm in subgroups of %i", (subgroupSize) => {
-  test.each([
-    [1, 1, 1],
-    [7, 3, 5],
-    [33, 40, 36],
-    [64, 0, 8],
-    [509, 511, 513],
-  ])("%i x %i times %i columns, in both orders", async (m, k, n) => {
-    for (const order of orders) {
-      const [a, b] = [values(m * k, 1), values(k * n, 2)];
-      const expected = Array.from({ length: m }, (_, row) => rowTimes(a, row, b, 0, order, k, n)).flat();
-      const { c } = scope(() => {
-        const B = upload(b, order === "in-major" ? [k, n] : [n, k]);
-        return { c: gemm(upload(a, [m, k]), B, { order, subgroupSize }).read() };
-      });
-      expectClose(order, await c, expected, TOLERANCE);
-    }
-  });
-
-  test("a bias is added after the scale, and all of it to what is there", async () => {
-    const [m, k, n] = [9, 6, 10];
-    const [a, b, bias, before] = [values(m * k, 3), values(k * n, 4), values(n, 5), values(m * n, 6)];
-    const product = Array.from({ length: m }, (_, row) => rowTimes(a, row, b, 0, "in-major", k, n)).flat();
-    const { c } = scope(() => {
-      const into = upload(before, [m, n]);
-      gemm(upload(a, [m, k]), upload(b, [k, n]), {
-        order: "in-major",
-        bias: upload(bias, [n]),
-        scale: 0.5,
-        into,
-        subgroupSize,
-      });
-      return { c: into.read() };
-    });
-    const expected = product.map((y, i) => (before[i] as number) + 0.5 * y + (bias[i % n] as number));
-    expectClose("C", await c, expected, TOLERANCE);
-  });
-
-  test.each([
-    [3, 5, 7, 4],
-    [2, 36, 8, 12],
-  ])("a batch of %i, %i x %i times %i columns, and transposed", async (batch, m, k, n) => {
-    const [a, b, rows] = [values(batch * m * k, 7), values(batch * k * n, 8), values(batch * m * n, 9)];
-    const product: number[] = [];
-    const transposed = new Array<number>(batch * k * n).fill(0);
-    for (let i = 0; i < batch; i++)
-      for (let row = i * m; row < i * m + m; row++) {
-        product.push(...rowTimes(a, row, b, i * k * n, "in-major", k, n));
-        addOuter(transposed, i * k * n, a, row, k, rows, row, n);
-      }
-    const { reads } = scope(() => {
-      const A = upload(a, [batch, m, k]);
-      const c = gemm(A, upload(b, [batch, k, n]), { order: "in-major", subgroupSize });
-      const t = gemmTransposed(A, upload(rows, [batch, m, n]), { subgroupSize });
-      return { reads: [c.read(), t.read()] as const };
-    });
-    expectClose("A·B", await reads[0], product, TOLERANCE);
-    expectClose("Aᵀ·B", await reads[1], transposed, TOLERANCE);
-  });
-
-  test("transposed, without a batch, added to what is there", async () => {
-    const [rows, m, n] = [511, 37, 30];
-    const [a, b, before] = [values(rows * m, 10), values(rows * n, 11), values(m * n, 12)];
-    const expected = [...before];
-    for (let row = 0; row < rows; row++) addOuter(expected, 0, a, row, m, b, row, n);
-    const { c } = scope(() => {
-      const into = upload(before, [m, n]);
-      gemmTransposed(upload(a, [rows, m]), upload(b, [rows, n]), { into, subgroupSize });
-      return { c: into.read() };
-    });
-    expectClose("C", await c, expected, TOLERANCE);
-  });
-
-  describe.each([
-    ["several experts, some without rows", [5, 0, 17, 1, 0, 40], 70, 12, 20],
-    ["odd sizes", [3, 9, 0, 2], 20, 7, 9],
-    ["few rows", [1, 0, 2], 3, 8, 4],
-    ["one group", [33], 33, 5, 6],
-    ["no rows at all", [0, 0], 8, 4, 4],
-  ])("grouped: %s", (_, sizes, numRows, k, n) => {
-    const G = sizes.length;
-    const total = sizes.reduce((x, y) => x + y, 0);
-    const groupOf = sizes.flatMap((size, group) => new Array<number>(size).fill(group));
-    const tokens = 11;
-    const source = Array.from({ length: numRows }, (_, row) => (row * 7 + 3) % tokens);
-    const offsets = sizes.reduce((all, size) => [...all, (all.at(-1) as number) + size], [0]);
-    const groups = (gathered: boolean): RowGroups => ({
-      groupOffsets: tensor(device, Uint32Array.from(offsets)),
-      numGroups: G,
-      numRows,
-      sourceRow: gathered ? tensor(device, Uint32Array.from(source)) : undefined,
-    });
-
-    test.each(orders)("rows times the matrix of their group, %s", async (order) => {
-      const [bank, bias] = [values(G * k * n, 14), values(G * n, 15)];
-      for (const gathered of [true, false]) {
-        const a = values((gathered ? tokens : numRows) * k, 13);
-        const expected = groupOf.flatMap((group, row) =>
-          rowTimes(a, gathered ? (source[row] as number) : row, bank, group * k * n, order, k, n).map(
-            (y, j) => y + (bias[group * n + j] as number),
-          ),
-        );
-        const { c } = scope(() => {
-          const b = upload(bank, order === "in-major" ? [G, k, n] : [G, n, k]);
-          const A = upload(a, [a.length / k, k]);
-          return {
-            c: gemm(A, b, { order, bias: upload(bias, [G, n]), groups: groups(gathered), subgroupSize }).read(),
-          };
-        });
-        expectClose(`gathered ${gathered}`, (await c).slice(0, total * n), expected, TOLERANCE);
-      }
-    });
-
-    test("the gradient of each group's matrix is zero where it has no rows", async () => {
-      const before = values(G * k * n, 16);
-      for (const gathered of ["a", "b", undefined] as const)
-        for (const accumulates of [false, true]) {
-          const a = values((gathered === "a" ? tokens : numRows) * k, 17);
-          const b = values((gathered === "b" ? tokens : numRows) * n, 18);
-          const expected: number[] = accumulates ? [...before] : new Array<number>(G * k * n).fill(0);
-          for (const [row, group] of groupOf.entries()) {
-            const of = (side: "a" | "b") => (gathered === side ? (source[row] as number) : row);
-            addOuter(expected, group * k * n, a, of("a"), k, b, of("b"), n);
-          }
-          const { c } = scope(() => {
-            const operands: [F32, F32] = [upload(a, [a.length / k, k]), upload(b, [b.length / n, n])];
-            const options = { groups: groups(gathered !== undefined), gathered: gathered ?? "a", subgroupSize };
-            if (!accumulates) return { c: gemmTransposed(...operands, options).read() };
-            const into = upload(before, [G, k, n]);
-            gemmTransposed(...operands, { ...options, into });
-            return { c: into.read() };
-          });
-          expectClose(`gathered ${gathered}, accumulates ${accumulates}`, await c, expected, TOLERANCE);
-        }
-    });
-  });
+  const [own = [], plain = []] = await Promise.all(results);
+  for (const [k, name] of ["dense", "grouped", "transposed"].entries())
+    expectClose(name, plain[k] ?? [], own[k] ?? [], 2e-6);
 });
 
 describe("gemm refuses", () => {
@@ -180,7 +52,11 @@ describe("gemm refuses", () => {
     tensor(device, new Float32Array(shape.reduce((x, y) => x * y, 1)).fill(1), shape);
   const groups = { groupOffsets: tensor(device, new Uint32Array(3)), numGroups: 2, numRows: 4 };
   test.each([
-    ["a batch of another shape", () => gemm(ones(2, 3, 4), ones(3, 4, 5), { order: "in-major" }), "leading axes differ"],
+    [
+      "a batch of another shape",
+      () => gemm(ones(2, 3, 4), ones(3, 4, 5), { order: "in-major" }),
+      "leading axes differ",
+    ],
     ["a bank of too few matrices", () => gemm(ones(4, 4), ones(3, 4, 5), { order: "in-major", groups }), "bank of 2"],
     ["rows that differ", () => gemmTransposed(ones(5, 2), ones(4, 2)), "rows differ"],
     ["a target of another shape", () => gemm(ones(5, 2), ones(2, 3), { order: "in-major", into: ones(3, 5) }), "into"],
