@@ -3,7 +3,7 @@ import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./norm.wgsl";
 import { reduce } from "./reduce.ts";
 import rowSum from "./row-sum.wgsl";
-import { rowLanes } from "./softmax.ts";
+import { rowDefines } from "./softmax.ts";
 
 type F32 = Tensor<"f32">;
 
@@ -33,14 +33,18 @@ function common(x: F32, { epsilon, weight, bias }: NormOptions) {
 }
 
 /** @returns y, and each row's centre and scale [rows, 2] */
-export function normForward(x: F32, options: NormOptions): { y: F32; stats: F32 } {
+export function normForward(
+  x: F32,
+  options: NormOptions,
+  subgroupSize = x.device.subgroupSize,
+): { y: F32; stats: F32 } {
   const params = common(x, options);
   const y = empty(x.device, x.shape, "f32");
   const stats = empty(x.device, [params.rows, 2], "f32");
   const { weight = x, bias = x, centred } = options;
   x.device.dispatch({
     kernel,
-    defines: { FORWARD: true, CENTRED: centred, LANES: rowLanes(x.device) },
+    defines: { FORWARD: true, CENTRED: centred, ...rowDefines(subgroupSize) },
     bindings: [x, weight, bias, y, stats].map((tensor) => tensor.binding()),
     params,
     grid: x.size === 0 ? [0] : grid1d(params.rows, 1),
@@ -49,13 +53,19 @@ export function normForward(x: F32, options: NormOptions): { y: F32; stats: F32 
   return { y, stats };
 }
 
-export function normBackward(x: F32, dy: F32, stats: F32, options: NormOptions): F32 {
+export function normBackward(
+  x: F32,
+  dy: F32,
+  stats: F32,
+  options: NormOptions,
+  subgroupSize = x.device.subgroupSize,
+): F32 {
   const params = common(x, options);
   const dx = empty(x.device, x.shape, "f32");
   const { weight = x, centred } = options;
   x.device.dispatch({
     kernel,
-    defines: { BACKWARD: true, CENTRED: centred, LANES: rowLanes(x.device) },
+    defines: { BACKWARD: true, CENTRED: centred, ...rowDefines(subgroupSize) },
     bindings: [x, weight, dy, stats, dx].map((tensor) => tensor.binding()),
     params,
     grid: x.size === 0 ? [0] : grid1d(params.rows, 1),
@@ -72,7 +82,7 @@ export function normWeightBackward(x: F32, dy: F32, stats: F32, options: NormOpt
   const partialBias = empty(x.device, [chunks, params.width], "f32");
   x.device.dispatch({
     kernel,
-    defines: { WEIGHT: true, LANES: rowLanes(x.device) },
+    defines: { WEIGHT: true },
     bindings: [x, x, dy, stats, partial, partialBias].map((tensor) => tensor.binding()),
     params,
     grid: [Math.ceil(params.width / 64), chunks],

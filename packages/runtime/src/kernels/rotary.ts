@@ -31,7 +31,7 @@ export function rotate(
     kernel,
     defines: { INTERLEAVED: interleaved },
     bindings: [x, cos, sin, positions ?? x, out].map((tensor) => tensor.binding()),
-    params: { pairs, length, heads, dim, half, offset, sign, has_positions: positions ? 1 : 0 },
+    params: { pairs, length, heads, dim, half, offset, last: cos.axis(0) - 1, sign, has_positions: positions ? 1 : 0 },
     grid: pairs === 0 ? [0] : grid1d(pairs, 64),
     bytes: 8 * x.size,
   });

@@ -1,5 +1,5 @@
 // Rotates pairs of a head's elements by the angle of their position: (a, b) becomes (a cos − b sin, b cos + a sin). The pair is
-// (j, j + half) as in Hugging Face's models, or (2j, 2j + 1) INTERLEAVED. Elements past 2·half stay. A thread a pair. SIGN is −1 in
+// (j, j + half) as in Hugging Face's models, or (2j, 2j + 1) INTERLEAVED. Elements past 2·half stay. A thread a pair. The sign is −1 in
 // the backward pass. Called by kernels/rotary.ts.
 struct Params {
   pairs: u32,    // rows * ceil(dim / 2)
@@ -8,6 +8,7 @@ struct Params {
   dim: u32,
   half: u32,     // rotated pairs of a head
   offset: u32,   // position of the first row of a sequence
+  last: u32,     // position of the tables
   sign: f32,
   has_positions: u32,
 }
@@ -34,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     return;
   }
   var position = params.offset + token % params.length;
-  if (params.has_positions == 1u) { position = positions[token]; }
+  if (params.has_positions == 1u) { position = min(positions[token], params.last); }
   let c = cosines[position * params.half + j];
   let s = sines[position * params.half + j] * params.sign;
 #if INTERLEAVED

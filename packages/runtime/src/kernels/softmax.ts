@@ -1,6 +1,7 @@
-import type { Device } from "../device/device.ts";
+import { ShapeError } from "../device/errors.ts";
 import { defineKernel, grid1d } from "../device/kernel.ts";
 import type { Defines } from "../device/preprocess.ts";
+import { formatShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import rowSum from "./row-sum.wgsl";
 import code from "./softmax.wgsl";
@@ -9,18 +10,18 @@ type F32 = Tensor<"f32">;
 
 const kernel = defineKernel("softmax", code, { "row-sum": rowSum });
 
-/** Threads that share a row. */
-export function rowLanes(device: Device): number {
-  return device.subgroupSize || 64;
+/** How row-sum.wgsl shares a row among threads: a subgroup, or 64 threads with workgroup memory where there are none. */
+export function rowDefines(subgroupSize: number): Defines {
+  return { LANES: subgroupSize || 64, SUBGROUPS: subgroupSize > 0 };
 }
 
-function run(inputs: F32[], out: F32, defines: Defines): F32 {
+function run(inputs: F32[], out: F32, defines: Defines, subgroupSize = out.device.subgroupSize): F32 {
   const [x] = inputs as [F32];
   const width = x.axis(-1);
   const rows = x.size / (width || 1);
   x.device.dispatch({
     kernel,
-    defines: { LANES: rowLanes(x.device), ...defines },
+    defines: { ...rowDefines(subgroupSize), ...defines },
     bindings: [...inputs.map((input) => input.binding()), out.binding()],
     params: { rows, width },
     grid: x.size === 0 ? [0] : grid1d(rows, 1),
@@ -29,16 +30,18 @@ function run(inputs: F32[], out: F32, defines: Defines): F32 {
   return out;
 }
 
-export function softmax(x: F32): F32 {
-  return run([x], empty(x.device, x.shape, "f32"), { SOFTMAX: true });
+export function softmax(x: F32, subgroupSize?: number): F32 {
+  return run([x], empty(x.device, x.shape, "f32"), { SOFTMAX: true }, subgroupSize);
 }
 
 export function logSoftmax(x: F32): F32 {
   return run([x], empty(x.device, x.shape, "f32"), { LOG_SOFTMAX: true });
 }
 
-/** [..., N] to [...]. */
+/** [..., N] to [...]. @throws {ShapeError} when N is 0 */
 export function logSumExp(x: F32): F32 {
+  if (x.axis(-1) === 0)
+    throw new ShapeError(`logSumExp: the last axis of ${formatShape(x.shape)} needs at least one element`);
   return run([x], empty(x.device, x.shape.slice(0, -1), "f32"), { LOG_SUM_EXP: true });
 }
 

@@ -1,9 +1,9 @@
 // Over the last axis, a workgroup a row. Called by kernels/softmax.ts, which picks one of:
-//   SOFTMAX      y = exp(x − m) / Σ exp(x − m), m the row's maximum
-//   LOG_SOFTMAX  y = x − m − log Σ exp(x − m)
-//   LOG_SUM_EXP  y[row] = m + log Σ exp(x − m)
-//   BACKWARD     dx = y · (dy − Σ y dy), the gradient of SOFTMAX
-//   LOG_BACKWARD dx = dy − exp(y) Σ dy, that of LOG_SOFTMAX
+//   SOFTMAX        y = exp(x − m) / Σ exp(x − m), m the row's maximum
+//   LOG_SOFTMAX    y = x − m − log Σ exp(x − m)
+//   LOG_SUM_EXP    y[row] = m + log Σ exp(x − m)
+//   BACKWARD       dx = y · (dy − Σ y dy), the gradient of SOFTMAX
+//   BACKWARD, LOG  dx = dy − exp(y) Σ dy, that of LOG_SOFTMAX
 struct Params { rows: u32, width: u32 }
 #if BACKWARD
 @group(0) @binding(0) var<storage, read> y: array<f32>;

@@ -1,6 +1,5 @@
-import { ShapeError } from "../device/errors.ts";
 import { type NormOptions, normBackward, normForward, normWeightBackward } from "../kernels/norm.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { expectShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { differentiable, needsGradient } from "./tape.ts";
 
@@ -10,6 +9,7 @@ type F32 = Tensor<"f32">;
  * y = x / sqrt(mean(x²) + ε) · w over the last axis.
  * @param x [..., D]
  * @param weight [D]
+ * @throws {ShapeError} when the weight is not [D]
  * @see Zhang and Sennrich 2019, arXiv:1910.07467
  */
 export function rmsNorm(x: F32, weight: F32, epsilon = 1e-6): F32 {
@@ -21,6 +21,7 @@ export function rmsNorm(x: F32, weight: F32, epsilon = 1e-6): F32 {
  * @param x [..., D]
  * @param weight [D] or none
  * @param bias [D] or none
+ * @throws {ShapeError} when weight or bias is not [D]
  * @see Ba et al. 2016, arXiv:1607.06450
  */
 export function layerNorm(x: F32, weight?: F32, bias?: F32, epsilon = 1e-5): F32 {
@@ -30,10 +31,7 @@ export function layerNorm(x: F32, weight?: F32, bias?: F32, epsilon = 1e-5): F32
 function norm(op: string, x: F32, options: NormOptions): F32 {
   const { weight, bias } = options;
   for (const [name, tensor] of Object.entries({ weight, bias }))
-    if (tensor && tensor.size !== x.axis(-1))
-      throw new ShapeError(
-        `${op}: ${name} ${formatShape(tensor.shape)} must have the length of the last axis of ${formatShape(x.shape)}`,
-      );
+    if (tensor) expectShape(op, name, tensor.shape, [x.axis(-1)]);
   const { y, stats } = normForward(x, options);
   const wants = [x, weight, bias].map(needsGradient);
   differentiable(op, [x, weight, bias], [y], [x, stats, weight ?? x], ([dy], [x, stats, w]) => {

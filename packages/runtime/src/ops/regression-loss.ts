@@ -49,14 +49,17 @@ function meanLoss(
   expectShape(op, "target", target.shape, prediction.shape);
   if (mask)
     expectShape(op, "the mask, broadcast,", broadcastShapes(op, mask.shape, prediction.shape), prediction.shape);
-  const each = map(mask ? `c * (${value})` : value, mask ? [prediction, target, mask] : [prediction, target], {
+  // A masked element counts as nothing even where it is NaN (a missing value).
+  const masked = (expression: string) => `select(c * (${expression}), T(0.0), c == T(0.0))`;
+  const each = map(mask ? masked(value) : value, mask ? [prediction, target, mask] : [prediction, target], {
     scalars: [parameter],
   });
   const total = reduce(each, "sum");
   // Σ mask over the broadcast elements; an empty mask divides by 1, since its sum is 0 anyway.
-  const factor = mask
-    ? map("select(s0 / a, T(0.0), a == T(0.0))", [reduce(mask, "sum")], {
-        scalars: [mask.size / sizeOf(prediction.shape)],
+  const maskSum = mask && reduce(mask, "sum");
+  const factor = maskSum
+    ? map("select(s0 / a, T(0.0), a == T(0.0))", [maskSum], {
+        scalars: [(mask?.size ?? 0) / sizeOf(prediction.shape)],
       })
     : undefined;
   const loss = factor
@@ -68,8 +71,8 @@ function meanLoss(
     if (!mask || !factor)
       return [map(`c * s1 * (${slope})`, [P, T, dL], { scalars: [parameter, 1 / Math.max(1, P.size)] })];
     const perElement = map("a * b", [dL, factor as F32]);
-    return [map(`c * d * (${slope})`, [P, T, mask as F32, perElement], { scalars: [parameter] })];
+    return [map(`d * ${masked(slope)}`, [P, T, mask as F32, perElement], { scalars: [parameter] })];
   });
-  for (const tensor of [each, total, factor]) tensor?.dispose();
+  for (const tensor of [each, total, maskSum, factor]) tensor?.dispose();
   return loss;
 }

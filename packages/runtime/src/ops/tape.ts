@@ -167,7 +167,7 @@ export function differentiable(
 
 /** Whether the gradient of `tensor` is wanted by the listening tape: ops may skip what only a gradient would need. */
 export function needsGradient(tensor: Tensor | undefined): boolean {
-  return tensor !== undefined && active !== undefined && active.isTracked(tensor);
+  return tensor !== undefined && (active?.isTracked(tensor) ?? false);
 }
 
 /** The same values, cut off from the gradient. */
