@@ -1,5 +1,6 @@
 import { concat, ones, reshape, slice } from "@moebius/runtime/ops";
 import { scope, type Tensor } from "@moebius/runtime/tensor";
+import { expectCount } from "./context.ts";
 import type { TimeMoeModel } from "./model.ts";
 
 type F32 = Tensor<"f32">;
@@ -8,7 +9,7 @@ export interface GenerateOptions {
   /** Number of points to predict (N). */
   horizon: number;
   /** [B, T] 0 = padding on the left. */
-  mask?: F32;
+  mask?: F32 | undefined;
   /** Keep keys and values of earlier positions (default), or run the whole sequence again at each step: same result, slower. */
   useCache?: boolean;
 }
@@ -16,8 +17,11 @@ export interface GenerateOptions {
 /**
  * Which heads a forecast of `horizon` points uses, as indices: at each step the largest that fits what remains, scanning upwards
  * and stopping at the first that does not; the smallest one, cut off, when none fits.
+ * @param horizons ascending
+ * @throws {ValueError} unless `horizon` is a positive integer
  */
 export function planHeads(horizons: readonly number[], horizon: number): number[] {
+  expectCount("horizon", horizon);
   const steps: number[] = [];
   for (let remaining = horizon; remaining > 0; ) {
     const tooLong = horizons.findIndex((length) => length > remaining);
@@ -39,28 +43,16 @@ export function generate(model: TimeMoeModel, values: F32, { horizon, mask, useC
     const [B, T] = [values.axis(0), values.axis(1)];
     const steps = planHeads(model.horizons, horizon);
     using cache = useCache ? model.newCache(B, T + horizon) : undefined;
-    const fullMask = mask && extend(mask, horizon);
+    const attentionMask = mask && concat([mask, ones(model.device, [B, horizon], "f32")], 1);
     const predicted: F32[] = [];
-    let sequence = values;
-    let fresh = values;
-    for (const [step, head] of steps.entries()) {
-      const input = cache ? fresh : sequence;
-      const attentionMask = fullMask && (cache ? fullMask : slice(fullMask, 1, 0, input.axis(1)));
-      const { last } = model.forward(input, {
-        ...(attentionMask ? { attentionMask } : {}),
-        ...(cache ? { cache } : {}),
-      });
+    let input = values;
+    for (const head of steps) {
+      const { last } = model.forward(input, { attentionMask, cache });
       const end = slice(last, 1, input.axis(1) - 1, 1); // [B, 1, D]
-      fresh = reshape(model.predict(end, head), [B, model.horizons[head] ?? 1]);
-      predicted.push(fresh);
-      if (!cache && step + 1 < steps.length) sequence = concat([sequence, fresh], 1);
+      const next = reshape(model.predict(end, head), [B, model.horizons[head] ?? 1]);
+      predicted.push(next);
+      input = cache ? next : concat([input, next], 1);
     }
     return slice(concat(predicted, 1), 1, 0, horizon);
   });
-}
-
-/** The mask of a context with `length` real positions after it. */
-function extend(mask: F32, length: number): F32 {
-  const { device } = mask;
-  return concat([mask, ones(device, [mask.axis(0), length], "f32")], 1);
 }

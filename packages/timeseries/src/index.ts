@@ -1,7 +1,8 @@
 export { bundledModelUrl } from "./bundled.ts";
 export { parseConfig, TIME_MOE_CONFIGS, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
+export { countParameters, type ParameterCount } from "./count-parameters.ts";
 export { type EvaluateOptions, type Evaluation, evaluate, type Score } from "./evaluate.ts";
-export { forecastPoints, type PointForecastOptions } from "./forecast.ts";
+export { type ForecastProgress, forecastPoints, type PointForecast, type PointForecastOptions } from "./forecast.ts";
 export { type GenerateOptions, generate, planHeads } from "./generate.ts";
 export { conformalIntervals, type IntervalOptions } from "./intervals.ts";
 export { headLoss, type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";

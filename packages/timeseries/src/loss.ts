@@ -17,9 +17,9 @@ export interface LossInputs {
    */
   labels: F32;
   /** As labels; 1 = count the label at t. Without it the zero padding past the end is counted too, as in the reference. */
-  lossMask?: F32;
+  lossMask?: F32 | undefined;
   /** [B, S] 0 = padding on the left. */
-  attentionMask?: F32;
+  attentionMask?: F32 | undefined;
 }
 
 export interface LossParts {
@@ -30,12 +30,13 @@ export interface LossParts {
   /** Balance loss over all layers, unscaled: k at balance, E when every token picks the same experts. Absent in dense models. */
   balance?: F32;
   routings: Routing[];
+  /** [B, S, D] what the heads read. */
   last: F32;
 }
 
 /** Huber loss of every head at every position, and the balance loss. Position t of the head of H values is held against labels t … t + H − 1. */
 export function timeMoeLoss(model: TimeMoeModel, { values, labels, lossMask, attentionMask }: LossInputs): LossParts {
-  const { last, routings } = model.forward(values, attentionMask ? { attentionMask } : {});
+  const { last, routings } = model.forward(values, { attentionMask });
   const heads = model.horizons.map((horizon, head) => headLoss(model.predict(last, head), labels, lossMask, horizon));
   const { apply_aux_loss, router_aux_loss_factor } = model.config;
   const forecast = scale(heads.reduce(add), 1 / heads.length);

@@ -1,5 +1,5 @@
 import { KvCache } from "@moebius/runtime/decode";
-import type { Device } from "@moebius/runtime/device";
+import { type Device, ValueError } from "@moebius/runtime/device";
 import { MoeLayer, type Routing, SwigluExperts, TopKRouter } from "@moebius/runtime/moe";
 import {
   type AttentionContext,
@@ -10,16 +10,16 @@ import {
   RmsNorm,
   SwigluFeedForward,
 } from "@moebius/runtime/nn";
-import { reshape, rotaryTables, swiglu } from "@moebius/runtime/ops";
+import { reshape, rotaryTables, slice, swiglu } from "@moebius/runtime/ops";
 import { keep, type Tensor } from "@moebius/runtime/tensor";
 import { parseConfig, type TimeMoeConfig, type TimeMoeConfigInput } from "./config.ts";
 
 type F32 = Tensor<"f32">;
 
 export interface ForwardOptions {
-  /** [B, S] over all positions, the cached ones included; 1 = real, 0 = padding on the left. */
-  attentionMask?: F32;
-  cache?: KvCache;
+  /** [B, S] or wider over all positions, the cached ones included; 1 = real, 0 = padding on the left. */
+  attentionMask?: F32 | undefined;
+  cache?: KvCache | undefined;
 }
 
 export interface TimeMoeOutput {
@@ -31,7 +31,7 @@ export interface TimeMoeOutput {
   routings: Routing[];
 }
 
-/** One decoder layer: attention and, in its feed-forward's place, two routed experts and a gated shared one (or a dense block). */
+/** One decoder layer: attention and, in its feed-forward's place, k routed experts and a gated shared one (or a dense block). */
 class TimeMoeLayer extends DecoderBlock {
   readonly feedForward: MoeLayer | SwigluFeedForward;
 
@@ -46,7 +46,7 @@ class TimeMoeLayer extends DecoderBlock {
     super(device, {
       hiddenSize,
       numHeads: config.num_attention_heads,
-      numKeyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
+      numKeyValueHeads: config.num_key_value_heads,
       queryKeyValueBias: true,
       normEpsilon: config.rms_norm_eps,
       initializer,
@@ -61,7 +61,7 @@ class TimeMoeLayer extends DecoderBlock {
             experts: new SwigluExperts(device, {
               hiddenSize,
               numExperts,
-              intermediateSize: intermediateSize / topK,
+              intermediateSize: Math.floor(intermediateSize / topK),
               initializer,
             }),
             sharedExpert: dense(),
@@ -145,8 +145,8 @@ export class TimeMoeModel extends Module {
     const x = reshape(values, [B, T, 1]);
     const routings: Routing[] = [];
     const hiddenStates = [swiglu(this.#embedding.gate.forward(x), this.#embedding.value.forward(x))]; // silu(Wg x) · (We x)
-    // Of the new positions; once decoding goes on, none of them is padding.
-    const mask = attentionMask && attentionMask.size === B * T ? reshape(attentionMask, [B * T]) : undefined;
+    // Of the new positions: padding takes no expert and does not count in the balance.
+    const mask = attentionMask && reshape(slice(attentionMask, 1, cache?.length ?? 0, T), [B * T]);
     for (const [index, layer] of this.#layers.entries()) {
       const context = { ...this.#rotary, keyMask: attentionMask, cache: cache?.layer(index) };
       hiddenStates.push(layer.run(hiddenStates.at(-1) as F32, context, mask, routings));
@@ -155,21 +155,26 @@ export class TimeMoeModel extends Module {
     return { hiddenStates: [...hiddenStates, last], last, routings };
   }
 
-  /** @param hidden [B, T, D] @param head index into `horizons` @returns [B, T, H]: the next H values after each position */
+  /**
+   * @param hidden [B, T, D]
+   * @param head index into `horizons`
+   * @returns [B, T, H]: the next H values after each position
+   * @throws {ValueError} for a head that does not exist
+   */
   predict(hidden: F32, head: number): F32 {
     const layer = this.#heads[head];
-    if (!layer) throw new RangeError(`predict: head ${head} does not exist; there are ${this.#heads.length}`);
+    if (!layer) throw new ValueError(`predict: head ${head} does not exist; there are ${this.#heads.length}`);
     return layer.forward(hidden);
   }
 
   newCache(batchSize: number, capacity: number): KvCache {
-    const { num_hidden_layers: numLayers, num_attention_heads: heads, num_key_value_heads, hidden_size } = this.config;
+    const { config } = this;
     return new KvCache(this.device, {
-      numLayers,
+      numLayers: config.num_hidden_layers,
       batchSize,
       capacity,
-      numKeyValueHeads: num_key_value_heads ?? heads,
-      headDim: hidden_size / heads,
+      numKeyValueHeads: config.num_key_value_heads,
+      headDim: config.hidden_size / config.num_attention_heads,
     });
   }
 

@@ -1,4 +1,4 @@
-import { type Device, requestDevice } from "@moebius/runtime/device";
+import { CheckpointError, type Device, requestDevice } from "@moebius/runtime/device";
 import {
   type HubOptions,
   openCheckpoint,
@@ -9,7 +9,7 @@ import {
 } from "@moebius/runtime/io";
 import { RandomKey } from "@moebius/runtime/tensor";
 import { parseConfig, type TimeMoeConfigInput } from "./config.ts";
-import { forecastPoints, type PointForecastOptions } from "./forecast.ts";
+import { forecastPoints, type PointForecast, type PointForecastOptions } from "./forecast.ts";
 import { conformalIntervals, type IntervalOptions } from "./intervals.ts";
 import { type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
 import { TimeMoeModel } from "./model.ts";
@@ -17,10 +17,8 @@ import { loadWeights, publishedTensors } from "./weights.ts";
 
 export interface ForecastOptions extends PointForecastOptions, IntervalOptions {}
 
-export interface Forecast {
-  /** [horizon] */
-  mean: Float64Array<ArrayBuffer>;
-  /** Bounds of the interval, when one was asked for. */
+export interface Forecast extends PointForecast {
+  /** [horizon] bounds of the interval, when one was asked for. */
   lower?: Float64Array<ArrayBuffer>;
   upper?: Float64Array<ArrayBuffer>;
 }
@@ -51,10 +49,17 @@ export class TimeMoe extends TimeMoeModel {
     const folder = await resolveCheckpoint(folderOrHubId, options);
     const checkpoint = await openCheckpoint(folder);
     try {
+      if (checkpoint.config === undefined) throw new CheckpointError(folder, "has no config.json");
       const config = parseConfig(checkpoint.config, `${folder}/config.json`);
-      const model = new TimeMoe(options.device ?? (await requestDevice()), config);
+      const device = options.device ?? (await requestDevice());
+      const model = new TimeMoe(device, config);
       model.#ownsDevice = options.device === undefined;
-      await loadWeights(model, checkpoint);
+      try {
+        await loadWeights(model, checkpoint);
+      } catch (error) {
+        model[Symbol.dispose]();
+        throw error;
+      }
       return model;
     } finally {
       await checkpoint.close();
@@ -69,15 +74,17 @@ export class TimeMoe extends TimeMoeModel {
 
   /**
    * Forecasts several series at once: the mean, and with `interval` bounds from a conformal back-test on each series' own past.
-   * @throws {ValueError} naming series and position of a value that cannot be used
+   * @throws {ValueError} naming series and position of a value that cannot be used, or the option that is out of range
    */
   async forecastMany(series: readonly ArrayLike<number>[], options: ForecastOptions): Promise<Forecast[]> {
-    const means = await forecastPoints(this, series, options);
-    if (options.interval === undefined) return means.map((mean) => ({ mean }));
-    const widths = await conformalIntervals(this, series, options);
-    return means.map((mean, i) => {
-      const width = widths[i] as Float64Array;
-      return { mean, lower: mean.map((x, h) => x - (width[h] ?? 0)), upper: mean.map((x, h) => x + (width[h] ?? 0)) };
+    const points = await forecastPoints(this, series, options);
+    const { interval } = options;
+    if (interval === undefined) return points;
+    const halfWidths = await conformalIntervals(this, series, { ...options, interval });
+    return points.map((point, i) => {
+      const width = halfWidths[i] as Float64Array;
+      const shifted = (sign: 1 | -1) => point.mean.map((x, h) => x + sign * (width[h] as number));
+      return { ...point, lower: shifted(-1), upper: shifted(1) };
     });
   }
 
@@ -92,12 +99,10 @@ export class TimeMoe extends TimeMoeModel {
    */
   async save(folder: string, { dtype = "float32", metadata = {} }: SaveOptions = {}): Promise<void> {
     const tensors: WritableTensor[] = [];
-    const parameters = this.parameters();
-    const read = async (name: string) => (await parameters.get(name)?.read()) ?? new Float32Array();
-    for await (const tensor of publishedTensors(this, read))
+    for await (const tensor of publishedTensors(this, (_, parameter) => parameter.read()))
       tensors.push(dtype === "bfloat16" ? { ...tensor, dtype: "BF16", data: toBfloat16(tensor.data) } : tensor);
     await saveCheckpoint(folder, {
-      config: { architectures: ["TimeMoeForPrediction"], torch_dtype: dtype, ...this.config },
+      config: { architectures: ["TimeMoeForPrediction"], ...this.config, torch_dtype: dtype },
       tensors,
       metadata: { format: "pt", ...metadata },
     });

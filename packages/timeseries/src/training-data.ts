@@ -5,7 +5,7 @@ import { syntheticSeries } from "./synthetic.ts";
 
 /** Where training windows come from: given series, or freshly drawn synthetic ones. */
 export interface WindowSource {
-  /** Values in order; NaN is missing and not trained on. Absent: synthetic series. */
+  /** Values in order; NaN is missing and not trained on; a series of fewer than two points is left out. Absent: synthetic series. */
   series?: readonly ArrayLike<number>[];
   /** Share of the windows, relative to the other sources. */
   weight: number;
@@ -31,6 +31,13 @@ export interface TrainingWindowsOptions {
   key: RandomKey;
 }
 
+interface PreparedSource {
+  weight: number;
+  series: readonly ArrayLike<number>[] | undefined;
+  /** Windows up to and with each series. */
+  ends: number[];
+}
+
 /** Labels further than this from 0 would let a few windows (a jump after a flat context) rule the gradient. */
 const LARGEST_LABEL = 10;
 
@@ -40,19 +47,23 @@ const LARGEST_LABEL = 10;
  */
 export class TrainingWindows {
   readonly #options: TrainingWindowsOptions;
-  readonly #starts: { series: ArrayLike<number>[]; ends: number[] }[];
+  readonly #sources: PreparedSource[];
   #position = 0;
 
-  /** @throws {ConfigError} when a source has no series or no weight */
+  /** @throws {ConfigError} when there is no source, or one has no series or no weight */
   constructor(options: TrainingWindowsOptions) {
     this.#options = options;
-    this.#starts = options.sources.map(({ series, weight }, index) => {
-      if (!(weight > 0) || series?.length === 0)
-        throw new ConfigError(`training windows: source ${index} needs a weight above 0 and at least one series`);
+    if (options.sources.length === 0) throw new ConfigError("training windows: there is no source to draw from");
+    this.#sources = options.sources.map(({ series: all, weight }, index) => {
+      const series = all?.filter((values) => values.length > 1);
+      if (!(weight > 0 && Number.isFinite(weight)) || series?.length === 0)
+        throw new ConfigError(
+          `training windows: source ${index} needs a weight above 0 and a series of at least two points; it has weight ${weight} and ${all ? `${all.length} series` : "synthetic series"}`,
+        );
       // Series are drawn in proportion to the windows they have.
       let total = 0;
-      const ends = (series ?? []).map((values) => (total += this.#windowsOf(values)));
-      return { series: [...(series ?? [])], ends };
+      const ends = (series ?? []).map((values) => (total += Math.max(1, values.length - this.#length + 1)));
+      return { weight, series, ends };
     });
   }
 
@@ -94,24 +105,15 @@ export class TrainingWindows {
     return this.#options.context + this.#options.horizon;
   }
 
-  #windowsOf(values: ArrayLike<number>): number {
-    return Math.max(1, values.length - this.#length + 1);
-  }
-
   #draw(key: RandomKey): Float64Array {
     const [which = 0, place = 0] = key.split("place").uniform(2);
-    const { sources } = this.#options;
-    const total = sources.reduce((sum, { weight }) => sum + weight, 0);
-    let left = which * total;
-    const index = Math.max(
-      0,
-      sources.findIndex(({ weight }) => {
-        left -= weight;
-        return left < 0;
-      }),
-    );
-    const { series, ends } = this.#starts[index] as { series: ArrayLike<number>[]; ends: number[] };
-    if (series.length === 0) return syntheticSeries(key, this.#length);
+    let left = which * this.#sources.reduce((sum, { weight }) => sum + weight, 0);
+    const source = this.#sources.find(({ weight }) => {
+      left -= weight;
+      return left < 0;
+    });
+    const { series, ends } = source ?? (this.#sources.at(-1) as PreparedSource); // rounding may pass the last
+    if (!series) return syntheticSeries(key, this.#length);
     const at = Math.floor(place * (ends.at(-1) ?? 0));
     const chosen = ends.findIndex((end) => at < end);
     const start = at - (ends[chosen - 1] ?? 0);

@@ -1,5 +1,7 @@
 import { CheckpointError } from "@moebius/runtime/device";
 import { type Checkpoint, toFloat32, type WritableTensor } from "@moebius/runtime/io";
+import type { Parameter } from "@moebius/runtime/nn";
+import { formatShape } from "@moebius/runtime/tensor";
 import type { TimeMoeModel } from "./model.ts";
 
 // Published checkpoints hold a tensor an expert, `….experts.3.gate_proj.weight` [F, D]; we keep the experts of a layer in one bank,
@@ -19,33 +21,39 @@ function publishedShape(name: string, shape: readonly number[]): readonly number
 }
 
 /**
- * Fills a model with a checkpoint in the published layout (f32, f16 or bf16).
+ * Fills a model with a checkpoint in the published layout (f32, f16 or bf16), one parameter in memory at a time.
  * @throws {CheckpointError} naming the first tensor that is missing, left over or of another shape; nothing is loaded then
  */
 export async function loadWeights(model: TimeMoeModel, checkpoint: Checkpoint): Promise<void> {
-  const left = new Set(checkpoint.names());
-  const values = new Map<string, Float32Array<ArrayBuffer>>();
+  expectLayout(model, checkpoint);
   for (const [name, parameter] of model.parameters()) {
     const names = publishedNames(name, model.config.num_experts);
-    const expected = publishedShape(name, parameter.shape);
     const stacked = new Float32Array(parameter.size);
-    for (const [i, published] of names.entries()) {
+    for (const [i, published] of names.entries())
+      stacked.set(toFloat32(await checkpoint.read(published)), (i * parameter.size) / names.length);
+    parameter.write(stacked);
+  }
+}
+
+function expectLayout(model: TimeMoeModel, checkpoint: Checkpoint): void {
+  const left = new Set(checkpoint.names());
+  for (const [name, parameter] of model.parameters()) {
+    const expected = formatShape(publishedShape(name, parameter.shape));
+    for (const published of publishedNames(name, model.config.num_experts)) {
       if (!left.delete(published))
         throw new CheckpointError(
           checkpoint.location,
           "is missing from the checkpoint, but config.json asks for it",
           published,
         );
-      const stored = await checkpoint.read(published);
-      if (stored.shape.join() !== expected.join())
+      const found = formatShape(checkpoint.entry(published).shape);
+      if (found !== expected)
         throw new CheckpointError(
           checkpoint.location,
-          `has shape [${stored.shape.join(", ")}], config.json asks for [${expected.join(", ")}]`,
+          `has shape ${found}, config.json asks for ${expected}`,
           published,
         );
-      stacked.set(toFloat32(stored), i * (parameter.size / names.length));
     }
-    values.set(name, stacked);
   }
   const [extra] = left;
   if (extra !== undefined)
@@ -54,24 +62,22 @@ export async function loadWeights(model: TimeMoeModel, checkpoint: Checkpoint): 
       `has no place in the model that config.json describes (${left.size} such tensors)`,
       extra,
     );
-  model.load(values);
 }
 
-/** The model's parameters as published tensors: name, shape and data, for saving and for comparison. */
+/**
+ * The model's parameters as published tensors: name, shape and data, for saving and for comparison.
+ * @param read the values of a parameter, or what belongs to it, such as its gradient
+ */
 export async function* publishedTensors(
   model: TimeMoeModel,
-  read: (name: string) => Promise<Float32Array<ArrayBuffer>>,
+  read: (name: string, parameter: Parameter) => Promise<Float32Array<ArrayBuffer>>,
 ): AsyncGenerator<WritableTensor & { data: Float32Array<ArrayBuffer> }> {
   for (const [name, parameter] of model.parameters()) {
     const names = publishedNames(name, model.config.num_experts);
-    const data = await read(name);
+    const shape = publishedShape(name, parameter.shape);
+    const data = await read(name, parameter);
     const each = data.length / names.length;
     for (const [i, published] of names.entries())
-      yield {
-        name: published,
-        dtype: "F32",
-        shape: publishedShape(name, parameter.shape),
-        data: data.slice(i * each, (i + 1) * each),
-      };
+      yield { name: published, dtype: "F32", shape, data: data.slice(i * each, (i + 1) * each) };
   }
 }

@@ -1,10 +1,5 @@
-/** How far values may be from the reference. */
-export interface Tolerance {
-  /** Largest absolute difference. */
-  absolute?: number;
-  /** Largest difference relative to the tensor's largest reference value. */
-  ofLargest?: number;
-}
+/** How far values may be from the reference: absolutely, or relative to the tensor's largest reference value. */
+export type Tolerance = { absolute: number } | { ofLargest: number };
 
 export interface Comparison {
   name: string;
@@ -18,12 +13,15 @@ export interface Comparison {
   passed: boolean;
 }
 
-/** Values that are not finite, or missing, fail. */
+/**
+ * Holds values against a reference's. Values that are not finite, too few or too many fail.
+ * @param where which elements the reference defines. Default: all
+ */
 export function compare(
   name: string,
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
-  { absolute, ofLargest }: Tolerance,
+  tolerance: Tolerance,
   where: (index: number) => boolean = () => true,
 ): Comparison {
   let [maxAbsolute, largest, dot, normA, normE, count] = [0, 0, 0, 0, 0, 0];
@@ -40,19 +38,14 @@ export function compare(
     normE += e * e;
   }
   const maxRelative = maxAbsolute / (largest || 1);
-  const passed =
-    finite &&
-    count > 0 &&
-    maxAbsolute <= (absolute ?? Number.POSITIVE_INFINITY) &&
-    maxRelative <= (ofLargest ?? Number.POSITIVE_INFINITY);
-  const tolerance = absolute !== undefined ? `${absolute} abs` : `${ofLargest} rel`;
+  const isClose = "absolute" in tolerance ? maxAbsolute <= tolerance.absolute : maxRelative <= tolerance.ofLargest;
   return {
     name,
     count,
     maxAbsolute,
     maxRelative,
     cosine: normA * normE === 0 ? Number(normA === normE) : dot / Math.sqrt(normA * normE),
-    tolerance,
-    passed,
+    tolerance: "absolute" in tolerance ? `${tolerance.absolute} abs` : `${tolerance.ofLargest} rel`,
+    passed: finite && count > 0 && isClose,
   };
 }

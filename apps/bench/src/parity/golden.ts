@@ -30,14 +30,14 @@ export class Golden {
     this.#untouched = new Set(this.#tensors.keys());
   }
 
-  /** @throws {UserError} when the folder lacks one of its files */
+  /** @throws {UserError} when the folder lacks one of its files, or its config.json is none */
   static async open(folder: string): Promise<Golden> {
     for (const file of ["config.json", "io.safetensors"])
       if (!existsSync(path.join(folder, file)))
         throw new UserError(
           `${folder}: has no ${file}; a golden folder holds config.json, io.safetensors and mostly model.safetensors`,
         );
-    const config = JSON.parse(await readFile(path.join(folder, "config.json"), "utf8"));
+    const config = await readConfig(path.join(folder, "config.json"));
     const file = await openSafetensors(await fileSource(path.join(folder, "io.safetensors")));
     try {
       const tensors: StoredTensor[] = [];
@@ -65,15 +65,10 @@ export class Golden {
     return this.#get(name).shape;
   }
 
-  /** Values used as an input. */
-  floats(name: string): Float32Array<ArrayBuffer> {
+  /** Values used as an input, whatever format they are stored in. */
+  values(name: string): Float32Array<ArrayBuffer> {
     this.#untouched.delete(name);
-    return toFloat32(this.#get(name));
-  }
-
-  integers(name: string): Int32Array<ArrayBuffer> {
-    this.#untouched.delete(name);
-    return toInt32(this.#get(name));
+    return Float32Array.from(numbers(this.#get(name)));
   }
 
   /** Holds our values against a stored tensor, if it is stored; `where` leaves out elements that the reference does not define. */
@@ -81,8 +76,7 @@ export class Golden {
     const stored = this.#tensors.get(name);
     if (!stored) return;
     this.#untouched.delete(name);
-    const expected = /^(I|U|BOOL)/.test(stored.dtype) ? toInt32(stored) : toFloat32(stored);
-    this.comparisons.push(compare(name, actual, expected, tolerance, where));
+    this.comparisons.push(compare(name, actual, numbers(stored), tolerance, where));
   }
 
   /** Stored tensors that were neither used as an input nor compared. */
@@ -96,3 +90,13 @@ export class Golden {
     return tensor;
   }
 }
+
+async function readConfig(file: string): Promise<Record<string, unknown>> {
+  try {
+    return JSON.parse(await readFile(file, "utf8"));
+  } catch (error) {
+    throw new UserError(`${file}: is no JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+const numbers = (stored: StoredTensor) => (/^(I|U|BOOL)/.test(stored.dtype) ? toInt32(stored) : toFloat32(stored));

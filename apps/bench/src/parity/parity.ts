@@ -1,5 +1,5 @@
 import { printJson, printTable, UserError } from "@moebius/cli";
-import { requestDevice } from "@moebius/runtime/device";
+import { type Device, requestDevice } from "@moebius/runtime/device";
 import type { Comparison } from "./compare.ts";
 import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
@@ -21,26 +21,28 @@ export interface ParityReport {
 export async function runParity(folders: readonly string[]): Promise<ParityReport[]> {
   using device = await requestDevice();
   const reports: ParityReport[] = [];
-  for (const folder of folders) {
-    const golden = await Golden.open(folder);
-    const system = SYSTEMS.find((candidate) => candidate.recognises(golden));
-    if (!system)
-      throw new UserError(
-        `${folder}: no system recognises model_type "${String(golden.config.model_type)}" or the folder's name; known: ${SYSTEMS.map(({ name }) => name).join(", ")}`,
-      );
-    await system.run(golden, device);
-    const { comparisons } = golden;
-    const passed = comparisons.length > 0 && comparisons.every((comparison) => comparison.passed);
-    reports.push({
-      folder,
-      system: system.name,
-      adapter: device.describe().adapter,
-      comparisons,
-      untouched: golden.untouched(),
-      passed,
-    });
-  }
+  for (const folder of folders) reports.push(await runGolden(folder, device));
   return reports;
+}
+
+/** Runs our model on one golden folder. @throws {UserError} when no system recognises it */
+export async function runGolden(folder: string, device: Device): Promise<ParityReport> {
+  const golden = await Golden.open(folder);
+  const system = SYSTEMS.find((candidate) => candidate.recognises(golden));
+  if (!system)
+    throw new UserError(
+      `${folder}: no system recognises model_type "${String(golden.config.model_type)}" or the folder's name; known: ${SYSTEMS.map(({ name }) => name).join(", ")}`,
+    );
+  await system.run(golden, device);
+  const { comparisons } = golden;
+  return {
+    folder,
+    system: system.name,
+    adapter: device.describe().adapter,
+    comparisons,
+    untouched: golden.untouched(),
+    passed: comparisons.length > 0 && comparisons.every((comparison) => comparison.passed),
+  };
 }
 
 export function printParity(reports: readonly ParityReport[], json: boolean): void {

@@ -1,98 +1,30 @@
-import { environmentAdapter, findAdapter, memoryBudget, settle } from "#gpu";
-import { ADAPTER_CHOICES, type AdapterChoice, type AdapterClass, type FoundAdapter } from "./adapter.ts";
+import { settle } from "#gpu";
+import type { AdapterClass, FoundAdapter } from "./adapter.ts";
+import { BindGroups } from "./bind-groups.ts";
 import { Capture } from "./capture.ts";
-import {
-  ConfigError,
-  DeviceLostError,
-  DeviceValidationError,
-  type MoebiusError,
-  NoAdapterError,
-  OutOfMemoryError,
-  ShapeError,
-} from "./errors.ts";
+import { type DeviceDescription, describeDevice } from "./describe.ts";
+import { DeviceLostError, DeviceValidationError, MoebiusError, OutOfMemoryError, ShapeError } from "./errors.ts";
+import { handled } from "./handled.ts";
 import type { Binding, Dispatch } from "./kernel.ts";
-import { type KernelFeatures, PipelineCache } from "./pipelines.ts";
+import { type KernelFeatures, type Pipeline, PipelineCache } from "./pipelines.ts";
 import { BufferPool, type DeviceBuffer, Memory } from "./pool.ts";
-import { type CopyRecord, type DeviceRecord, encodeParams, submit } from "./record-list.ts";
+import { type DeviceRecord, encodeParams, submit } from "./record-list.ts";
 import type { Recorder } from "./recorder.ts";
 
-export interface DeviceOptions {
-  /** Default: the environment's MOEBIUS_ADAPTER, else `auto`. */
-  adapter?: AdapterChoice;
-  /** Most bytes to allocate on the device. Default: nine tenths of the free memory for a software adapter. */
-  memoryBudgetBytes?: number;
-  /** Receives one line that says which adapter runs. Default: standard error, once a process; `false` for silence. */
-  onNotice?: ((line: string) => void) | false;
-}
-
-export interface DeviceDescription {
-  /** The adapter's own name. */
-  adapter: string;
-  adapterClass: AdapterClass;
-  backend: string;
-  features: string[];
-  subgroupSize: number;
-  limits: {
-    maxBufferBytes: number;
-    maxBindingBytes: number;
-    maxStorageBuffers: number;
-    maxInvocations: number;
-    maxWorkgroupBytes: number;
-  };
-  memoryBudgetBytes: number;
-}
+/** Submits a batch in the device's place; the batch counts as submitted once the promise resolves. */
+export type Observer = (records: readonly DeviceRecord[]) => Promise<void>;
 
 /** Records after which a flush starts by itself, so that the device computes while the host still records. */
 const AUTO_FLUSH_RECORDS = 128;
-/** Bind groups kept for reuse; a training step needs a few hundred. */
-const MAX_BIND_GROUPS = 16_384;
-
-const LIMITS = [
-  "maxStorageBufferBindingSize",
-  "maxBufferSize",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-  "maxStorageBuffersPerShaderStage",
-] as const;
-const FEATURES = ["shader-f16", "subgroups", "timestamp-query"] as const;
-
-let noticed = false;
-
-/**
- * Answers with a device that computes: the browser's own, a hardware adapter through Dawn, the system's software Vulkan, or the
- * embedded software adapter, in this order.
- * @throws {NoAdapterError} naming what was tried and what the user can do
- */
-export async function requestDevice(options: DeviceOptions = {}): Promise<Device> {
-  const choice = options.adapter ?? environmentAdapter() ?? "auto";
-  if (!isAdapterChoice(choice))
-    throw new ConfigError(`adapter (or MOEBIUS_ADAPTER) is "${choice}"; expected one of ${ADAPTER_CHOICES.join(", ")}`);
-  const found = await findAdapter(choice);
-  if (!found.adapter)
-    throw new NoAdapterError(`no WebGPU adapter (${found.tried.join("; ")}); ${found.remedy}`, found.tried);
-  const { adapter } = found;
-  const gpu = await adapter.requestDevice({
-    label: "moebius",
-    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
-  });
-  const device = new Device(gpu, found, options.memoryBudgetBytes ?? memoryBudget(found.adapterClass === "hardware"));
-  const { adapter: name, adapterClass } = device.describe();
-  const line = `moebius: computing on ${name} (${adapterClass})`;
-  if (options.onNotice) options.onNotice(line);
-  else if (options.onNotice !== false && !noticed) console.error(line);
-  noticed = true;
-  return device;
-}
-
-function isAdapterChoice(name: string): name is AdapterChoice {
-  return (ADAPTER_CHOICES as readonly string[]).includes(name);
-}
+/** Dawn keeps the memory of direct writes until the next submission. */
+const MAX_UNSUBMITTED_WRITE_BYTES = 32 * 2 ** 20;
 
 /**
  * A GPU and what is recorded for it. Ops append records; `flush` submits them; reads and long lists flush by themselves.
  * Records run in the order in which they were made, so a released buffer can serve the next op at once.
+ *
+ * An error of the GPU's rejects all that is awaited when it comes; if nothing is, the next call throws it. When a shader does not
+ * compile, the dispatches of its batch and those recorded behind it are dropped. New work goes on, unless the device is lost.
  */
 export class Device implements Disposable {
   readonly gpu: GPUDevice;
@@ -100,142 +32,125 @@ export class Device implements Disposable {
   readonly memory: Memory;
   readonly adapterClass: AdapterClass;
   readonly subgroupSize: number;
+  /** So far: dispatches submitted, read-backs, and the host's time in recording (only while observed) and encoding. */
+  readonly counters = { dispatches: 0, reads: 0, recordMs: 0, encodeMs: 0 };
   readonly #info: GPUAdapterInfo;
+  readonly #features: KernelFeatures;
   readonly #gently: boolean;
+  readonly #mainPool: BufferPool;
   #pool: BufferPool;
+  readonly #groups: BindGroups;
   #records: DeviceRecord[] = [];
   #recorded = 0;
   #submitted = 0;
+  #unsubmittedWriteBytes = 0;
+  /** Resolves when the last batch that had to wait was submitted. */
   #tail: Promise<void> = Promise.resolve();
-  #pendingFlush: Promise<void> | undefined;
+  #waitingBatches = 0;
+  /** The first error that nobody was told yet. */
   #failure: MoebiusError | undefined;
+  /** The last error: it concerns all that was awaited when it came. */
+  #raised: MoebiusError | undefined;
+  /** Dispatches up to this record follow one that did not compile. */
+  #dropUntil = 0;
   #disposed = false;
-  #groups = new Map<string, GPUBindGroup>();
   #recorder: Recorder | undefined;
-  #observer: ((records: readonly DeviceRecord[]) => void) | undefined;
-  #afterSubmission: { readonly recorded: number; readonly task: () => void }[] = [];
-  /** Host time spent encoding and number of dispatches so far. */
-  readonly counters = { dispatches: 0, encodeMs: 0, reads: 0 };
+  #observer: Observer | undefined;
+  #doomed: { readonly recorded: number; readonly buffer: GPUBuffer }[] = [];
 
   constructor(gpu: GPUDevice, found: FoundAdapter, memoryBudgetBytes: number) {
     this.gpu = gpu;
     this.#info = found.adapter.info;
     this.adapterClass = found.adapterClass;
     this.#gently = found.adapterClass !== "hardware";
-    const features: KernelFeatures = {
+    this.#features = {
       // Dawn offers subgroups with sizes that vary; the kernels need one known size.
       subgroups: gpu.features.has("subgroups") && this.#info.subgroupMinSize === this.#info.subgroupMaxSize,
       f16: gpu.features.has("shader-f16"),
       immediates: found.languageFeatures.has("immediate_address_space"),
     };
-    this.subgroupSize = features.subgroups ? (this.#info.subgroupMaxSize ?? 0) : 0;
-    this.pipelines = new PipelineCache(gpu, features);
-    this.memory = new Memory(gpu, memoryBudgetBytes, (buffer) => this.#forget(buffer));
-    this.#pool = this.newPool();
+    this.subgroupSize = this.#features.subgroups ? (this.#info.subgroupMaxSize ?? 0) : 0;
+    this.pipelines = new PipelineCache(gpu, this.#features);
+    this.#groups = new BindGroups(gpu);
+    this.memory = new Memory(gpu, memoryBudgetBytes, {
+      reclaim: () => this.trim(),
+      onDestroy: () => this.#groups.clear(),
+    });
+    this.#pool = this.#mainPool = this.newPool();
     gpu.addEventListener("uncapturederror", (event) => {
       event.preventDefault(); // Dawn would print it
-      this.#fail(
-        event.error instanceof GPUOutOfMemoryError
-          ? new OutOfMemoryError(
-              event.error.message || "a buffer",
-              0,
-              this.memory.use.allocatedBytes,
-              memoryBudgetBytes,
-            )
-          : new DeviceValidationError(event.error.message),
-      );
+      this.#raise(event.error);
     });
-    void gpu.lost.then((info) => {
-      if (!this.#disposed)
-        this.#fail(
-          new DeviceLostError(
-            `the GPU device was lost (${info.reason || "unknown"}): ${info.message || "no message"}; request a new one`,
-          ),
-        );
+    void gpu.lost.then(({ reason, message }) => {
+      if (this.#disposed) return;
+      const why = `${reason || "unknown"}: ${message || "no message"}`;
+      this.#raise(new DeviceLostError(`the GPU device was lost (${why}); request a new one`));
     });
   }
 
   /** What computes: name, class, limits, features. */
   describe(): DeviceDescription {
-    const { limits, features } = this.gpu;
-    return {
-      adapter: this.#info.description || this.#info.device || this.#info.vendor,
-      adapterClass: this.adapterClass,
-      backend: this.#info.architecture,
-      features: [...features].sort(),
-      subgroupSize: this.subgroupSize,
-      limits: {
-        maxBufferBytes: limits.maxBufferSize,
-        maxBindingBytes: limits.maxStorageBufferBindingSize,
-        maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
-        maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
-        maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
-      },
-      memoryBudgetBytes: this.memory.budgetBytes,
-    };
+    const { gpu, adapterClass, memory } = this;
+    return describeDevice(gpu, this.#info, { adapterClass, ...this.#features, memoryBudgetBytes: memory.budgetBytes });
+  }
+
+  /** Bind groups that are kept for reuse: constant in a steady step. */
+  get numBindGroups(): number {
+    return this.#groups.size;
   }
 
   /** A pool of its own, as a capture needs it. */
   newPool(): BufferPool {
-    return new BufferPool(this.memory, (buffer) => buffer.lastUse <= this.#submitted);
+    return new BufferPool(this.memory);
   }
 
   /** Ends a pool made by `newPool`: its buffers serve the device from now on. */
   endPool(pool: BufferPool): void {
-    pool.mergeInto(this.#pool);
+    pool.mergeInto(this.#mainPool);
   }
 
+  /** @throws {OutOfMemoryError} before anything is allocated */
   allocate(sizeBytes: number, what: string): DeviceBuffer {
     this.#throwIfUnusable();
     return this.#pool.allocate(sizeBytes, what);
   }
 
-  /** Destroys free buffers that nothing pending uses. */
+  /** Destroys free buffers that nothing pending uses; not those of captures, which free buffers belong to as well. */
   trim(): void {
-    this.#pool.trim();
+    this.#mainPool.trim((buffer) => buffer.lastUse <= this.#submitted);
     this.gpu.queue.submit([]); // Dawn frees destroyed buffers at the next submission
   }
 
   /** Appends a dispatch. Never blocks; missing pipelines start to compile. */
   dispatch(request: Dispatch): void {
     this.#throwIfUnusable();
+    const start = this.#observer ? performance.now() : 0;
     const { kernel, defines, bindings, params, grid, flops = 0, bytes = 0 } = request;
     const [x, y = 1, z = 1] = grid;
     if (x === 0 || y === 0 || z === 0) return;
-    if (x > 65_535 || y > 65_535 || z > 65_535)
-      throw new ShapeError(
-        `kernel ${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups passes WebGPU's 65535 in one dimension`,
-      );
+    for (const n of [x, y, z])
+      if (!(Number.isInteger(n) && n > 0 && n <= 65_535))
+        throw new ShapeError(
+          `kernel ${kernel.name}: a grid of ${x} x ${y} x ${z} workgroups; WebGPU takes 1 to 65535 in each dimension`,
+        );
     const pipeline = this.pipelines.get(kernel, defines);
+    const { fields, paramBytes } = pipeline;
+    const group = this.#groups.get(pipeline, bindings, kernel.name);
+    const values = paramBytes > 0 ? encodeParams(kernel.name, fields, paramBytes, params ?? {}) : undefined;
     this.#append(
-      {
-        kind: "dispatch",
-        pipeline,
-        group: this.#bindGroup(pipeline.layout, pipeline.layoutKey, bindings, kernel.name),
-        params: pipeline.paramBytes > 0 ? encodeParams(pipeline.fields, pipeline.paramBytes, params ?? {}) : undefined,
-        x,
-        y,
-        z,
-        flops,
-        bytes,
-      },
+      { kind: "dispatch", pipeline, group, params: values, x, y, z, flops, bytes },
       bindings.map((binding) => binding.buffer),
     );
+    if (this.#observer) this.counters.recordMs += performance.now() - start;
   }
 
-  /** Appends a copy between buffers; sizes and offsets are multiples of 4. */
+  /** Appends a copy between two buffers; sizes and offsets are multiples of 4. */
   copy(source: Binding, target: Binding): void {
     this.#throwIfUnusable();
-    const sizeBytes = Math.ceil(source.sizeBytes / 4) * 4;
-    const record: CopyRecord = {
-      kind: "copy",
-      source: source.buffer.gpu,
-      sourceOffset: source.offsetBytes,
-      target: target.buffer.gpu,
-      targetOffset: target.offsetBytes,
-      sizeBytes,
-    };
-    this.#append(record, [source.buffer, target.buffer]);
+    this.#appendCopy(source.buffer.gpu, source.offsetBytes, target.buffer.gpu, target.offsetBytes, source.sizeBytes, [
+      source.buffer,
+      target.buffer,
+    ]);
   }
 
   /** Writes host data. Goes straight to the queue when no pending record uses the buffer, else through a staging copy. */
@@ -251,58 +166,41 @@ export class Device implements Disposable {
     }
     if (target.lastUse <= this.#submitted && !this.#recorder) {
       this.gpu.queue.writeBuffer(target.gpu, offsetBytes, bytes);
+      this.#unsubmittedWriteBytes += size;
+      if (this.#unsubmittedWriteBytes > MAX_UNSUBMITTED_WRITE_BYTES) {
+        this.gpu.queue.submit([]);
+        this.#unsubmittedWriteBytes = 0;
+      }
       return;
     }
-    const staging = this.gpu.createBuffer({
-      label: "upload",
-      size,
-      usage: GPUBufferUsage.COPY_SRC,
-      mappedAtCreation: true,
-    });
+    const usage = GPUBufferUsage.COPY_SRC;
+    const staging = this.gpu.createBuffer({ label: "upload", size, usage, mappedAtCreation: true });
     new Uint8Array(staging.getMappedRange()).set(bytes);
     staging.unmap();
-    this.#append(
-      {
-        kind: "copy",
-        source: staging,
-        sourceOffset: 0,
-        target: target.gpu,
-        targetOffset: offsetBytes,
-        sizeBytes: size,
-      },
-      [target],
-    );
-    this.#afterSubmit(() => staging.destroy());
+    this.#appendCopy(staging, 0, target.gpu, offsetBytes, size, [target]);
+    if (this.#recorder) this.#recorder.own(staging);
+    else this.destroyLater(staging);
   }
 
   /** Reads bytes back. The copy is recorded now, so what happens to the buffer afterwards does not matter. */
-  async read(source: DeviceBuffer, offsetBytes: number, sizeBytes: number): Promise<ArrayBuffer> {
+  read(source: DeviceBuffer, offsetBytes: number, sizeBytes: number): Promise<ArrayBuffer> {
+    return handled(this.#read(source, offsetBytes, sizeBytes));
+  }
+
+  async #read(source: DeviceBuffer, offsetBytes: number, sizeBytes: number): Promise<ArrayBuffer> {
     this.#throwIfUnusable();
     if (this.#recorder) throw new DeviceValidationError("a capture cannot read results back; read them after replay");
+    const raisedBefore = this.#raised;
     const size = Math.max(4, Math.ceil(sizeBytes / 4) * 4);
     this.counters.reads++;
-    const staging = this.gpu.createBuffer({
-      label: "read",
-      size,
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    });
-    this.#append(
-      {
-        kind: "copy",
-        source: source.gpu,
-        sourceOffset: offsetBytes,
-        target: staging,
-        targetOffset: 0,
-        sizeBytes: size,
-      },
-      [source],
-    );
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = this.gpu.createBuffer({ label: "read", size, usage });
+    this.#appendCopy(source.gpu, offsetBytes, staging, 0, size, [source]);
     try {
       await this.flush();
-      await settle(staging.mapAsync(GPUMapMode.READ), this.#gently).catch((error: Error) =>
-        this.#throwFailureOr(error),
-      );
-      this.#throwIfUnusable();
+      const problem = await settle(staging.mapAsync(GPUMapMode.READ), this.#gently).catch((error: Error) => error);
+      this.#throwIfFailed(raisedBefore);
+      if (problem) throw new DeviceLostError(`reading back failed: ${problem.message || "the device was lost"}`);
       return staging.getMappedRange().slice(0, sizeBytes);
     } finally {
       staging.destroy();
@@ -312,33 +210,20 @@ export class Device implements Disposable {
   /** Submits what is recorded once its pipelines are compiled. @throws the first error of any earlier work */
   flush(): Promise<void> {
     if (this.#recorder) throw new DeviceValidationError("a capture cannot flush");
-    if (this.#records.length > 0) {
-      const records = this.#records;
-      this.#records = [];
-      const last = this.#recorded;
-      const missing = [
-        ...new Set(records.map((record) => (record.kind === "dispatch" ? record.pipeline : undefined))),
-      ].filter((pipeline) => pipeline !== undefined && pipeline.compiled === undefined);
-      if (missing.length === 0 && this.#pendingFlush === undefined) this.#submit(records, last);
-      else {
-        const flushed = this.#tail
-          .then(() => Promise.all(missing.map((pipeline) => pipeline?.ready)))
-          .then(() => this.#submit(records, last))
-          .catch((error: MoebiusError) => this.#fail(error))
-          .finally(() => {
-            if (this.#pendingFlush === flushed) this.#pendingFlush = undefined;
-          });
-        this.#tail = this.#pendingFlush = flushed;
-      }
-    }
-    return this.#tail.then(() => this.#throwIfUnusable());
+    const raisedBefore = this.#raised;
+    this.#startFlush();
+    return handled(this.#tail.then(() => this.#throwIfFailed(raisedBefore)));
   }
 
   /** Resolves when the device has done all that was recorded. */
-  async finish(): Promise<void> {
-    await this.flush();
-    await settle(this.gpu.queue.onSubmittedWorkDone(), this.#gently);
-    this.#throwIfUnusable();
+  finish(): Promise<void> {
+    const raisedBefore = this.#raised;
+    const done = async () => {
+      await this.flush();
+      await settle(this.gpu.queue.onSubmittedWorkDone(), this.#gently);
+      this.#throwIfFailed(raisedBefore);
+    };
+    return handled(done());
   }
 
   /** Records `fn` without running it; the capture replays it. See Capture. */
@@ -346,30 +231,31 @@ export class Device implements Disposable {
     return new Capture(this, fn);
   }
 
-  /** Sends the records of `fn` to `recorder` instead of the list, with allocations from `pool`. For captures and profiles. */
+  /** Sends the records of `fn` to `recorder` instead of the list, with allocations from `pool`. For captures. */
   divert<T>(recorder: Recorder, pool: BufferPool, fn: () => T): T {
     if (this.#recorder) throw new DeviceValidationError("captures do not nest");
-    const outer = this.#pool;
     this.#recorder = recorder;
     this.#pool = pool;
     try {
       return fn();
     } finally {
       this.#recorder = undefined;
-      this.#pool = outer;
+      this.#pool = this.#mainPool;
     }
   }
 
   /** Appends records that were made before. */
-  append(records: readonly DeviceRecord[], buffers: readonly DeviceBuffer[]): void {
+  append(records: readonly DeviceRecord[], buffers: Iterable<DeviceBuffer>): void {
     this.#throwIfUnusable();
+    if (this.#recorder) throw new DeviceValidationError("a capture cannot be replayed inside another");
     this.#recorded += records.length;
     for (const buffer of buffers) buffer.lastUse = this.#recorded;
     for (const record of records) this.#records.push(record);
+    this.#flushLongList();
   }
 
   /** Has `observer` submit each batch of records in the device's place, until it is set to undefined. For profiles. */
-  observe(observer: ((records: readonly DeviceRecord[]) => void) | undefined): void {
+  observe(observer: Observer | undefined): void {
     this.#observer = observer;
   }
 
@@ -378,12 +264,31 @@ export class Device implements Disposable {
     return settle(promise, this.#gently);
   }
 
+  /** Destroys a buffer once all that is recorded now has been submitted. */
+  destroyLater(buffer: GPUBuffer): void {
+    if (this.#recorded <= this.#submitted) buffer.destroy();
+    else this.#doomed.push({ recorded: this.#recorded, buffer });
+  }
+
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#groups.clear();
     // destroy() would block until submitted work is done, or for ever if it never is.
-    void this.gpu.queue.onSubmittedWorkDone().then(() => this.gpu.destroy());
+    const destroy = () => this.gpu.destroy();
+    void this.gpu.queue.onSubmittedWorkDone().then(destroy, destroy);
+  }
+
+  #appendCopy(
+    source: GPUBuffer,
+    sourceOffset: number,
+    target: GPUBuffer,
+    targetOffset: number,
+    bytes: number,
+    buffers: readonly DeviceBuffer[],
+  ): void {
+    const sizeBytes = Math.ceil(bytes / 4) * 4;
+    this.#append({ kind: "copy", source, sourceOffset, target, targetOffset, sizeBytes }, buffers);
   }
 
   #append(record: DeviceRecord, buffers: readonly DeviceBuffer[]): void {
@@ -394,75 +299,93 @@ export class Device implements Disposable {
     this.#records.push(record);
     this.#recorded++;
     for (const buffer of buffers) buffer.lastUse = this.#recorded;
-    if (this.#records.length >= AUTO_FLUSH_RECORDS) this.flush().catch(() => {}); // kept in #failure
+    this.#flushLongList();
   }
 
-  #submit(records: readonly DeviceRecord[], last: number): void {
-    if (this.#failure) return;
+  #flushLongList(): void {
+    if (this.#records.length >= AUTO_FLUSH_RECORDS) this.#startFlush();
+  }
+
+  #startFlush(): void {
+    if (this.#records.length === 0) return;
+    const records = this.#records;
+    this.#records = [];
+    const last = this.#recorded;
+    const missing = new Set<Pipeline>();
+    for (const record of records)
+      if (record.kind === "dispatch" && !record.pipeline.compiled) missing.add(record.pipeline);
+    if (missing.size === 0 && this.#waitingBatches === 0 && !this.#observer) {
+      this.#encode(records);
+      this.#markSubmitted(last);
+    } else {
+      this.#waitingBatches++;
+      this.#tail = this.#tail.then(() => this.#submitWhenReady(records, last, missing));
+    }
+  }
+
+  /** Never rejects. */
+  async #submitWhenReady(records: readonly DeviceRecord[], last: number, missing: Iterable<Pipeline>): Promise<void> {
+    const outcomes = await Promise.allSettled(Array.from(missing, (pipeline) => pipeline.ready));
+    this.#waitingBatches--;
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed) {
+      this.#raise(failed.reason);
+      this.#startFlush();
+      this.#dropUntil = this.#recorded;
+    }
+    if (this.#disposed) return;
+    // Copies go on: they bring host data, which nothing else would bring again.
+    const runnable = last <= this.#dropUntil ? records.filter((record) => record.kind === "copy") : records;
+    if (this.#observer) await this.#observer(runnable).catch((error: unknown) => this.#raise(error));
+    else this.#encode(runnable);
+    this.#markSubmitted(last);
+  }
+
+  #encode(records: readonly DeviceRecord[]): void {
     const start = performance.now();
-    if (this.#observer) this.#observer(records);
-    else submit(this.gpu, this.pipelines.uniformLayout, records);
+    try {
+      this.counters.dispatches += submit(this.gpu, this.pipelines.uniformLayout, records);
+    } catch (error) {
+      this.#raise(error);
+    }
     this.counters.encodeMs += performance.now() - start;
-    this.counters.dispatches += records.length;
+  }
+
+  #markSubmitted(last: number): void {
     this.#submitted = last;
-    for (const waiting of this.#afterSubmission.splice(0))
-      if (waiting.recorded <= last) waiting.task();
-      else this.#afterSubmission.push(waiting);
-  }
-
-  /** Runs `task` once all that is recorded now has been submitted. */
-  #afterSubmit(task: () => void): void {
-    this.#afterSubmission.push({ recorded: this.#recorded, task });
-  }
-
-  #bindGroup(
-    layout: GPUBindGroupLayout,
-    layoutKey: string,
-    bindings: readonly Binding[],
-    kernel: string,
-  ): GPUBindGroup {
-    let key = layoutKey;
-    for (const { buffer, offsetBytes, sizeBytes } of bindings) key += `|${buffer.id},${offsetBytes},${sizeBytes}`;
-    let group = this.#groups.get(key);
-    if (group) return group;
-    const limit = this.gpu.limits.maxStorageBufferBindingSize;
-    for (const [i, { sizeBytes }] of bindings.entries())
-      if (sizeBytes > limit)
-        throw new ShapeError(
-          `kernel ${kernel}: operand ${i} has ${sizeBytes} bytes, more than the ${limit} that this adapter binds at once`,
-        );
-    if (this.#groups.size >= MAX_BIND_GROUPS) this.#groups.clear();
-    group = this.gpu.createBindGroup({
-      label: kernel,
-      layout,
-      entries: bindings.map(({ buffer, offsetBytes, sizeBytes }, binding) => ({
-        binding,
-        resource: { buffer: buffer.gpu, offset: offsetBytes, size: Math.max(16, Math.ceil(sizeBytes / 16) * 16) },
-      })),
+    this.#unsubmittedWriteBytes = 0;
+    this.#doomed = this.#doomed.filter(({ recorded, buffer }) => {
+      if (recorded <= last) buffer.destroy();
+      return recorded > last;
     });
-    this.#groups.set(key, group);
-    return group;
   }
 
-  #forget(buffer: DeviceBuffer): void {
-    const id = `|${buffer.id},`;
-    for (const key of this.#groups.keys()) if (key.includes(id)) this.#groups.delete(key);
+  #typed(error: unknown): MoebiusError {
+    if (error instanceof MoebiusError) return error;
+    const { message } = error as { message: string };
+    if (!(error instanceof GPUOutOfMemoryError)) return new DeviceValidationError(message);
+    const { use, budgetBytes } = this.memory;
+    return new OutOfMemoryError(
+      `the device is out of memory: ${message || "no message"}; use a smaller batch or model`,
+      { requestedBytes: 0, usedBytes: use.allocatedBytes, budgetBytes },
+    );
   }
 
-  #fail(error: MoebiusError): void {
-    this.#failure ??= error; // the first one is the cause; the others follow from it
+  #raise(error: unknown): void {
+    this.#raised = this.#typed(error);
+    this.#failure ??= this.#raised; // the first one is the cause; the others follow from it
   }
 
-  #throwFailureOr(error: Error): never {
-    throw this.#failure ?? new DeviceLostError(`reading back failed: ${error.message || "the device was lost"}`);
+  /** Throws what was raised since `raisedBefore` was noted, and what nobody was told yet. */
+  #throwIfFailed(raisedBefore: MoebiusError | undefined): void {
+    this.#throwIfUnusable();
+    if (this.#raised && this.#raised !== raisedBefore) throw this.#raised;
   }
 
   #throwIfUnusable(): void {
     if (this.#disposed) throw new DeviceLostError("this device was disposed");
-    if (!this.#failure) return;
     const failure = this.#failure;
-    // Reported once; the work after it was dropped, and new work may go on unless the device is gone.
     if (!(failure instanceof DeviceLostError)) this.#failure = undefined;
-    throw failure;
+    if (failure) throw failure;
   }
 }

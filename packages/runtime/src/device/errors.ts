@@ -18,28 +18,25 @@ export class NoAdapterError extends MoebiusError {
   }
 }
 
-/** An allocation would pass the memory budget. Thrown before anything is allocated. */
+/** An allocation would pass the memory budget or the largest buffer. Thrown before anything is allocated. */
 export class OutOfMemoryError extends MoebiusError {
   readonly requestedBytes: number;
   readonly usedBytes: number;
   readonly budgetBytes: number;
-  constructor(what: string, requestedBytes: number, usedBytes: number, budgetBytes: number) {
-    const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-    super(
-      `${what} needs ${mib(requestedBytes)}, but ${mib(usedBytes)} of the device's budget of ${mib(budgetBytes)} are in use; ` +
-        "use a smaller batch or model, or raise memoryBudgetBytes in requestDevice",
-    );
-    this.requestedBytes = requestedBytes;
-    this.usedBytes = usedBytes;
-    this.budgetBytes = budgetBytes;
+  constructor(message: string, sizes: { requestedBytes: number; usedBytes: number; budgetBytes: number }) {
+    super(message);
+    this.requestedBytes = sizes.requestedBytes;
+    this.usedBytes = sizes.usedBytes;
+    this.budgetBytes = sizes.budgetBytes;
   }
 }
 
 /** The device is gone (driver reset, machine asleep, or disposed by the program). */
 export class DeviceLostError extends MoebiusError {}
 
-/** A shader did not compile: `kernel` and `line` say where. */
+/** A shader did not compile: `kernel` and `line` (of the preprocessed text; 0 where there is none) say where. A defect. */
 export class ShaderError extends MoebiusError {
+  override readonly userFacing = false;
   readonly kernel: string;
   readonly line: number;
   constructor(kernel: string, message: string, line = 0) {
@@ -49,8 +46,10 @@ export class ShaderError extends MoebiusError {
   }
 }
 
-/** WebGPU refused recorded work. `operation` is the first kernel concerned. */
-export class DeviceValidationError extends MoebiusError {}
+/** WebGPU refused recorded work; its message names the kernel. A defect. */
+export class DeviceValidationError extends MoebiusError {
+  override readonly userFacing = false;
+}
 
 /** Shapes, ranks or dtypes that do not fit together. */
 export class ShapeError extends MoebiusError {}

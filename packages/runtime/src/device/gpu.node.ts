@@ -2,7 +2,10 @@ import os from "node:os";
 import { type AdapterChoice, type AdapterClass, type AdapterSearch, isSoftware } from "./adapter.ts";
 
 /** Dawn's instances must outlive every device: one that is collected takes the process with it. */
-const instances: GPU[] = ((globalThis as { [key: symbol]: GPU[] })[Symbol.for("moebius.gpu")] ??= []);
+const key = Symbol.for("moebius.gpu");
+const shared = globalThis as { [key]?: GPU[] };
+shared[key] ??= [];
+const instances = shared[key];
 
 const isLinuxX64 = process.platform === "linux" && process.arch === "x64";
 
@@ -11,7 +14,8 @@ async function ask(flags: string[]): Promise<{ gpu: GPU; adapter: GPUAdapter | n
   for (const [name, value] of Object.entries(globals)) (globalThis as Record<string, unknown>)[name] ??= value;
   // Mesa warns on stderr when this is unset.
   process.env.XDG_RUNTIME_DIR ??= os.tmpdir();
-  const gpu = create(flags);
+  // Dawn rounds timestamps to 65 µs, a protection of web pages.
+  const gpu = create([...flags, "disable-dawn-features=timestamp_quantization"]);
   instances.push(gpu);
   try {
     return { gpu, adapter: await gpu.requestAdapter({ powerPreference: "high-performance" }) };
@@ -71,7 +75,13 @@ async function prepare(embedded: boolean): Promise<string | undefined> {
   const software = await import("@moebius/software-adapter").catch(() => undefined);
   if (!embedded) return software && !software.hasVulkanLoader() ? "no Vulkan loader (libvulkan.so.1)" : undefined;
   if (!software) return "the package @moebius/software-adapter is not installed";
-  return software.useSoftwareAdapter() ? undefined : "its files could not be put in place";
+  try {
+    return software.useSoftwareAdapter()
+      ? undefined
+      : "the package @sparticuz/chromium, which carries it, is not installed";
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function remedy(choice: AdapterChoice): string {
@@ -83,6 +93,9 @@ function remedy(choice: AdapterChoice): string {
 }
 
 const cell = new Int32Array(new SharedArrayBuffer(4));
+let waiting = 0;
+let turns = 0;
+let isResting = false;
 
 /**
  * Waits for a GPU promise. Dawn polls without pause, which takes a whole core from a software adapter that computes on the
@@ -90,17 +103,21 @@ const cell = new Int32Array(new SharedArrayBuffer(4));
  */
 export function settle<T>(promise: Promise<T>, gently: boolean): Promise<T> {
   if (!gently) return promise;
-  let done = false;
-  let turns = 0;
-  const rest = () => {
-    if (done) return;
-    if (++turns > 3) Atomics.wait(cell, 0, 0, 1);
-    setImmediate(rest);
-  };
-  setImmediate(rest);
+  turns = 0;
+  waiting++;
+  if (!isResting) setImmediate(rest);
+  isResting = true;
   return promise.finally(() => {
-    done = true;
+    waiting--;
   });
+}
+
+/** One loop for all who wait; the first turns do not sleep, so that short waits stay short. */
+function rest(): void {
+  isResting = waiting > 0;
+  if (!isResting) return;
+  if (++turns > 3) Atomics.wait(cell, 0, 0, 1);
+  setImmediate(rest);
 }
 
 export function environmentAdapter(): string | undefined {
@@ -109,5 +126,5 @@ export function environmentAdapter(): string | undefined {
 
 /** A software adapter's memory is the machine's, and it allocates lazily: the system kills the process before any error comes. */
 export function memoryBudget(isHardware: boolean): number {
-  return isHardware ? 64 * 2 ** 30 : Math.floor(os.freemem() * 0.9);
+  return isHardware ? 64 * 2 ** 30 : Math.floor(process.availableMemory() * 0.9);
 }

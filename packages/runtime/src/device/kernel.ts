@@ -1,3 +1,5 @@
+import { ShaderError } from "./errors.ts";
+import type { DeviceBuffer } from "./pool.ts";
 import type { Defines } from "./preprocess.ts";
 
 /** A .wgsl file by name. Kernels are compared by identity: define each once, at module level. */
@@ -33,7 +35,7 @@ export interface Dispatch {
 
 /** A range of a buffer as a kernel sees it. `offsetBytes` is a multiple of 256. */
 export interface Binding {
-  readonly buffer: import("./pool.ts").DeviceBuffer;
+  readonly buffer: DeviceBuffer;
   readonly offsetBytes: number;
   readonly sizeBytes: number;
 }
@@ -51,18 +53,32 @@ export interface ParamField {
   readonly offset: number;
 }
 
-/** The layout of `struct Params` under WGSL's rules: scalars align to 4 bytes, vec4u to 16. */
-export function paramLayout(code: string): { fields: ParamField[]; sizeBytes: number } {
+/** Most bytes of one kernel's parameters, and the step between them in a uniform buffer: an alignment that every adapter takes. */
+export const MAX_PARAM_BYTES = 256;
+
+/**
+ * The layout of `struct Params` under WGSL's rules: scalars align to 4 bytes, vec4u to 16.
+ * @throws {ShaderError} for a field of another type, or more than 256 bytes
+ */
+export function paramLayout(kernel: string, code: string): { fields: ParamField[]; sizeBytes: number } {
   const body = /struct Params\s*\{([^}]*)\}/.exec(code)?.[1] ?? "";
   const fields: ParamField[] = [];
   let offset = 0;
   let alignment = 4;
-  for (const [, name = "", type = ""] of body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*(u32|i32|f32|vec4u)/g)) {
+  for (const [, name = "", type = ""] of body.replace(/\/\/.*/g, "").matchAll(/(\w+)\s*:\s*([\w<>]+)/g)) {
+    if (!isParamType(type)) throw new ShaderError(kernel, `Params.${name} is ${type}, expected u32, i32, f32 or vec4u`);
     const size = type === "vec4u" ? 16 : 4;
     alignment = Math.max(alignment, size);
     offset = Math.ceil(offset / size) * size;
-    fields.push({ name, type: type as ParamField["type"], offset });
+    fields.push({ name, type, offset });
     offset += size;
   }
-  return { fields, sizeBytes: Math.ceil(offset / alignment) * alignment };
+  const sizeBytes = Math.ceil(offset / alignment) * alignment;
+  if (sizeBytes > MAX_PARAM_BYTES)
+    throw new ShaderError(kernel, `Params has ${sizeBytes} bytes, at most ${MAX_PARAM_BYTES} are possible`);
+  return { fields, sizeBytes };
+}
+
+function isParamType(type: string): type is ParamField["type"] {
+  return ["u32", "i32", "f32", "vec4u"].includes(type);
 }

@@ -4,6 +4,8 @@ import { type Defines, preprocess } from "./preprocess.ts";
 
 /** One specialisation of a kernel: compiled or on its way. */
 export interface Pipeline {
+  readonly kernel: string;
+  /** Kernel and specialisation. */
   readonly label: string;
   readonly ready: Promise<void>;
   /** Set once `ready` has resolved. */
@@ -49,11 +51,12 @@ export class PipelineCache {
   }
 
   get(kernel: Kernel, defines: Defines | undefined): Pipeline {
-    let variants = this.#pipelines.get(kernel);
-    if (!variants) this.#pipelines.set(kernel, (variants = new Map()));
     const key = defines ? Object.entries(defines).join() : "";
-    let pipeline = variants.get(key);
-    if (!pipeline) variants.set(key, (pipeline = this.#build(kernel, defines ?? {}, key)));
+    const variants = this.#pipelines.get(kernel) ?? new Map<string, Pipeline>();
+    const known = variants.get(key);
+    if (known) return known;
+    const pipeline = this.#build(kernel, defines ?? {}, key);
+    this.#pipelines.set(kernel, variants.set(key, pipeline));
     return pipeline;
   }
 
@@ -61,7 +64,7 @@ export class PipelineCache {
     const { subgroups, f16, immediates } = this.#features;
     const label = key === "" ? kernel.name : `${kernel.name}(${key})`;
     const body = preprocess(kernel.name, kernel.code, { SUBGROUPS: subgroups, ...defines }, kernel.includes);
-    const { fields, sizeBytes } = paramLayout(body);
+    const { fields, sizeBytes } = paramLayout(kernel.name, body);
     const paramsAreImmediate = immediates && sizeBytes <= MAX_IMMEDIATE_BYTES;
     const code = [
       subgroups && /\bsubgroup\w+\(|subgroup_invocation_id|subgroup_size/.test(body) ? "enable subgroups;" : "",
@@ -76,6 +79,7 @@ export class PipelineCache {
     ].join("\n");
     const { layout, layoutKey } = this.#layout(body);
     const pipeline: Pipeline = {
+      kernel: kernel.name,
       label,
       ready: this.#compile(kernel, label, code, layout, sizeBytes, paramsAreImmediate).then((compiled) => {
         pipeline.compiled = compiled;

@@ -8,7 +8,7 @@ export class DeviceBuffer {
   readonly sizeBytes: number;
   /** Counts in-place writes, so that a gradient can tell whether a saved tensor is still what it was. */
   version = 0;
-  /** Number of the last record that uses this buffer: see RecordList. */
+  /** Number of the last record that uses this buffer, as the device counts them. */
   lastUse = 0;
   #references = 1;
   #pool: BufferPool;
@@ -50,6 +50,57 @@ export interface MemoryUse {
   buffersCreated: number;
 }
 
+export interface MemoryHooks {
+  /** Asked to destroy what is free before an allocation fails. */
+  reclaim(): void;
+  onDestroy(): void;
+}
+
+/** What all pools of a device share: the budget, the counters, and how to create and destroy. */
+export class Memory {
+  readonly use: MemoryUse = { inUseBytes: 0, allocatedBytes: 0, peakBytes: 0, buffersCreated: 0 };
+  readonly budgetBytes: number;
+  readonly #gpu: GPUDevice;
+  readonly #hooks: MemoryHooks;
+
+  constructor(gpu: GPUDevice, budgetBytes: number, hooks: MemoryHooks) {
+    this.#gpu = gpu;
+    this.budgetBytes = budgetBytes;
+    this.#hooks = hooks;
+  }
+
+  /** @throws {OutOfMemoryError} before anything is allocated, when the budget or the largest buffer would be passed */
+  create(sizeBytes: number, pool: BufferPool, what: string): DeviceBuffer {
+    const { maxBufferSize } = this.#gpu.limits;
+    if (sizeBytes > maxBufferSize)
+      throw new OutOfMemoryError(
+        `${what} needs ${mib(sizeBytes)}, but the largest buffer of this adapter has ${mib(maxBufferSize)}`,
+        { requestedBytes: sizeBytes, usedBytes: this.use.allocatedBytes, budgetBytes: maxBufferSize },
+      );
+    const exceeds = () => this.use.allocatedBytes + sizeBytes > this.budgetBytes;
+    if (exceeds()) this.#hooks.reclaim();
+    if (exceeds())
+      throw new OutOfMemoryError(
+        `${what} needs ${mib(sizeBytes)}, but ${mib(this.use.allocatedBytes)} of the device's budget of ` +
+          `${mib(this.budgetBytes)} are taken; use a smaller batch or model, or raise memoryBudgetBytes in requestDevice`,
+        { requestedBytes: sizeBytes, usedBytes: this.use.allocatedBytes, budgetBytes: this.budgetBytes },
+      );
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const gpu = this.#gpu.createBuffer({ label: what, size: sizeBytes, usage });
+    this.use.allocatedBytes += sizeBytes;
+    this.use.buffersCreated++;
+    return new DeviceBuffer(gpu, this.use.buffersCreated, pool);
+  }
+
+  destroy(buffer: DeviceBuffer): void {
+    buffer.gpu.destroy();
+    this.use.allocatedBytes -= buffer.sizeBytes;
+    this.#hooks.onDestroy();
+  }
+}
+
+const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+
 /** Allocation sizes step by a quarter of a power of two: at most 25 % of a buffer is unused. */
 function sizeClass(sizeBytes: number): number {
   if (sizeBytes <= 1024) return Math.max(256, Math.ceil(sizeBytes / 256) * 256);
@@ -57,65 +108,21 @@ function sizeClass(sizeBytes: number): number {
   return Math.ceil(sizeBytes / quarter) * quarter;
 }
 
-/** What all pools of a device share: the budget, the counters, and how to create and destroy. */
-export class Memory {
-  readonly use: MemoryUse = { inUseBytes: 0, allocatedBytes: 0, peakBytes: 0, buffersCreated: 0 };
-  readonly budgetBytes: number;
-  readonly maxBufferBytes: number;
-  readonly #gpu: GPUDevice;
-  readonly #onDestroy: (buffer: DeviceBuffer) => void;
-
-  constructor(gpu: GPUDevice, budgetBytes: number, onDestroy: (buffer: DeviceBuffer) => void) {
-    this.#gpu = gpu;
-    this.budgetBytes = budgetBytes;
-    this.maxBufferBytes = Math.min(gpu.limits.maxBufferSize, budgetBytes);
-    this.#onDestroy = onDestroy;
-  }
-
-  create(sizeBytes: number, pool: BufferPool): DeviceBuffer {
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const gpu = this.#gpu.createBuffer({ size: sizeBytes, usage });
-    this.use.allocatedBytes += sizeBytes;
-    this.use.buffersCreated++;
-    return new DeviceBuffer(gpu, this.use.buffersCreated, pool);
-  }
-
-  destroy(buffer: DeviceBuffer): void {
-    this.#onDestroy(buffer);
-    buffer.gpu.destroy();
-    this.use.allocatedBytes -= buffer.sizeBytes;
-  }
-}
-
 /** Hands out buffers and takes them back for reuse. Contents are garbage: a kernel writes every element it owns. */
 export class BufferPool {
-  readonly memory: Memory;
+  readonly #memory: Memory;
   readonly #free = new Map<number, DeviceBuffer[]>();
   #heir: BufferPool | undefined;
-  readonly #isIdle: (buffer: DeviceBuffer) => boolean;
 
-  /** `isIdle` tells whether no pending record uses a buffer, so that it may be destroyed. */
-  constructor(memory: Memory, isIdle: (buffer: DeviceBuffer) => boolean) {
-    this.memory = memory;
-    this.#isIdle = isIdle;
+  constructor(memory: Memory) {
+    this.#memory = memory;
   }
 
-  /** @throws {OutOfMemoryError} before anything is allocated, when the budget would be passed */
+  /** @throws {OutOfMemoryError} before anything is allocated */
   allocate(sizeBytes: number, what: string): DeviceBuffer {
-    const { use, budgetBytes, maxBufferBytes } = this.memory;
     const size = sizeClass(sizeBytes);
-    const reused = this.#free.get(size)?.pop();
-    if (!reused && (size > maxBufferBytes || use.allocatedBytes + size > budgetBytes)) {
-      this.trim();
-      if (size > maxBufferBytes || use.allocatedBytes + size > budgetBytes)
-        throw new OutOfMemoryError(
-          what,
-          size,
-          use.allocatedBytes,
-          Math.min(budgetBytes, size > maxBufferBytes ? maxBufferBytes : budgetBytes),
-        );
-    }
-    const buffer = reused?.revive() ?? this.memory.create(size, this);
+    const buffer = this.#free.get(size)?.pop()?.revive() ?? this.#memory.create(size, this, what);
+    const { use } = this.#memory;
     use.inUseBytes += buffer.sizeBytes;
     use.peakBytes = Math.max(use.peakBytes, use.inUseBytes);
     return buffer;
@@ -126,25 +133,29 @@ export class BufferPool {
       this.#heir.giveBack(buffer);
       return;
     }
-    this.memory.use.inUseBytes -= buffer.sizeBytes;
-    const list = this.#free.get(buffer.sizeBytes);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.sizeBytes, [buffer]);
+    this.#memory.use.inUseBytes -= buffer.sizeBytes;
+    this.#put(buffer);
   }
 
   /** Ends this pool: what is free, and what comes back later, serves `heir`. */
   mergeInto(heir: BufferPool): void {
     this.#heir = heir;
-    for (const [size, list] of this.#free) heir.#free.set(size, [...(heir.#free.get(size) ?? []), ...list]);
+    for (const list of this.#free.values()) for (const buffer of list) heir.#put(buffer);
     this.#free.clear();
   }
 
-  /** Destroys the free buffers that no pending record uses; a destroyed buffer would drop the whole batch it is in. */
-  trim(): void {
+  /** Destroys the free buffers that no pending record uses: a destroyed buffer would drop the whole batch it is in. */
+  trim(isIdle: (buffer: DeviceBuffer) => boolean): void {
     for (const [size, list] of this.#free) {
-      const busy = list.filter((buffer) => !this.#isIdle(buffer));
-      for (const buffer of list) if (!busy.includes(buffer)) this.memory.destroy(buffer);
+      const busy = list.filter((buffer) => !isIdle(buffer));
+      for (const buffer of list) if (isIdle(buffer)) this.#memory.destroy(buffer);
       this.#free.set(size, busy);
     }
+  }
+
+  #put(buffer: DeviceBuffer): void {
+    const list = this.#free.get(buffer.sizeBytes);
+    if (list) list.push(buffer);
+    else this.#free.set(buffer.sizeBytes, [buffer]);
   }
 }

@@ -11,7 +11,7 @@ export type Defines = Readonly<Record<string, number | boolean | string>>;
  * - `@unroll for (var i = 0u; i < 4u; i++) { … }` writes the body once an iteration, each in a block of its own, with `i` a
  *   constant and `$i` pasted into identifiers (`sum$i` becomes `sum0`); `@repeat` does the same without the block, so that
  *   declarations live on. Bounds are numbers after replacement. Registers need such constants: a rolled loop keeps an array in memory.
- * @throws {ShaderError} for an unknown include or a directive that does not parse, with its line
+ * @throws {ShaderError} for an unknown include or a directive that does not parse; lines are counted with includes in place
  */
 export function preprocess(
   name: string,
@@ -19,11 +19,15 @@ export function preprocess(
   defines: Defines,
   includes: Readonly<Record<string, string>> = {},
 ): string {
-  const included = code.replace(/^[ \t]*#include "([^"]+)"[ \t]*$/gm, (_, file: string) => {
+  const included = code.replace(/^[ \t]*#include "([^"]+)"[ \t]*$/gm, (_, file: string, at: number) => {
     const text = includes[file];
-    if (text === undefined)
-      throw new ShaderError(name, `no include named "${file}"; known: ${Object.keys(includes).join(", ")}`);
-    return text;
+    if (text !== undefined) return text;
+    const line = code.slice(0, at).split("\n").length;
+    throw new ShaderError(
+      name,
+      `no include named "${file}"; known: ${Object.keys(includes).join(", ") || "none"}`,
+      line,
+    );
   });
   const chosen = conditionals(name, included, defines);
   return unroll(name, replaceNames(chosen, defines));
@@ -44,7 +48,7 @@ function literal(value: Defines[string] | undefined): string {
 
 function conditionals(name: string, code: string, defines: Defines): string {
   const kept: string[] = [];
-  const stack: { taken: boolean; outer: boolean }[] = [];
+  const stack: { taken: boolean; outer: boolean; line: number }[] = [];
   let live = true;
   for (const [index, line] of code.split("\n").entries()) {
     const directive = /^\s*#(if|else|endif)\b\s*(.*)$/.exec(line);
@@ -55,7 +59,7 @@ function conditionals(name: string, code: string, defines: Defines): string {
     const top = stack.at(-1);
     if (directive[1] === "if") {
       const taken = condition(name, directive[2] ?? "", index + 1, defines);
-      stack.push({ taken, outer: live });
+      stack.push({ taken, outer: live, line: index + 1 });
       live &&= taken;
     } else if (!top) throw new ShaderError(name, `#${directive[1]} without #if`, index + 1);
     else if (directive[1] === "else") live = top.outer && !top.taken;
@@ -64,7 +68,8 @@ function conditionals(name: string, code: string, defines: Defines): string {
       stack.pop();
     }
   }
-  if (stack.length > 0) throw new ShaderError(name, "#if without #endif");
+  const open = stack.at(-1);
+  if (open) throw new ShaderError(name, "#if without #endif", open.line);
   return kept.join("\n");
 }
 
@@ -83,7 +88,7 @@ function condition(name: string, text: string, line: number, defines: Defines): 
 }
 
 function unroll(name: string, code: string): string {
-  const head = /@(unroll|repeat) for \(var (\w+) = (\d+)u?; \2 < (\d+)u?; \2(\+\+|\s*\+=\s*(\d+)u?)\) \{/;
+  const head = /@(unroll|repeat) for \(var (\w+) = (\d+)u?; \2 < (\d+)u?; \2(\+\+|\s*\+=\s*([1-9]\d*)u?)\) \{/;
   let rest = code;
   for (let found = head.exec(rest); found; found = head.exec(rest)) {
     const [whole, kind, variable = "", from, to, , step = "1"] = found;

@@ -1,4 +1,5 @@
-import type { ParamField, ParamValue } from "./kernel.ts";
+import { ShaderError } from "./errors.ts";
+import { MAX_PARAM_BYTES, type ParamField, type ParamValue } from "./kernel.ts";
 import type { Pipeline } from "./pipelines.ts";
 
 /** A dispatch whose shapes were checked and whose output was allocated: all that is left is to encode it. */
@@ -25,10 +26,8 @@ export interface CopyRecord {
 
 export type DeviceRecord = DispatchRecord | CopyRecord;
 
-/** Uniform offsets must be multiples of this; 256 is right on every adapter. */
-const UNIFORM_ALIGNMENT = 256;
-
 export function encodeParams(
+  kernel: string,
   fields: readonly ParamField[],
   sizeBytes: number,
   values: Readonly<Record<string, ParamValue>>,
@@ -37,7 +36,7 @@ export function encodeParams(
   const view = new DataView(bytes);
   for (const { name, type, offset } of fields) {
     const value = values[name];
-    if (value === undefined) throw new Error(`kernel parameter ${name} has no value`);
+    if (value === undefined) throw new ShaderError(kernel, `its parameter ${name} was given no value`);
     if (type === "vec4u")
       for (let i = 0; i < 4; i++) view.setUint32(offset + 4 * i, (value as readonly number[])[i] ?? 0, true);
     else if (type === "f32") view.setFloat32(offset, value as number, true);
@@ -54,25 +53,19 @@ class UniformArena {
   #used = 0;
 
   constructor(gpu: GPUDevice, layout: GPUBindGroupLayout, records: readonly DeviceRecord[]) {
-    const size = records.reduce(
-      (sum, record) => sum + (needsUniform(record) ? aligned(record.pipeline.paramBytes) : 0),
-      0,
-    );
+    const size = MAX_PARAM_BYTES * records.filter(needsUniform).length;
     this.#bytes = new Uint8Array(size);
     if (size === 0) return;
     this.buffer = gpu.createBuffer({ label: "params", size, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
-    const largest = Math.max(...records.map((record) => (needsUniform(record) ? record.pipeline.paramBytes : 0)));
-    this.group = gpu.createBindGroup({
-      layout,
-      entries: [{ binding: 0, resource: { buffer: this.buffer, size: Math.ceil(largest / 16) * 16 } }],
-    });
+    const resource = { buffer: this.buffer, size: MAX_PARAM_BYTES };
+    this.group = gpu.createBindGroup({ label: "params", layout, entries: [{ binding: 0, resource }] });
   }
 
   /** @returns the offset of these parameters */
   add(params: ArrayBuffer): number {
     const offset = this.#used;
     this.#bytes.set(new Uint8Array(params), offset);
-    this.#used += aligned(params.byteLength);
+    this.#used += MAX_PARAM_BYTES;
     return offset;
   }
 
@@ -81,8 +74,6 @@ class UniformArena {
   }
 }
 
-const aligned = (bytes: number) => Math.ceil(bytes / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
-
 function needsUniform(record: DeviceRecord): record is DispatchRecord {
   return record.kind === "dispatch" && record.params !== undefined && !record.pipeline.paramsAreImmediate;
 }
@@ -90,13 +81,14 @@ function needsUniform(record: DeviceRecord): record is DispatchRecord {
 /**
  * Encodes records in order into one command buffer and submits it. With `timestamps`, each dispatch gets a pass of its own that
  * writes its begin and end into that query set, at twice its index among the dispatches.
+ * @returns the number of dispatches
  */
 export function submit(
   gpu: GPUDevice,
   uniformLayout: GPUBindGroupLayout,
   records: readonly DeviceRecord[],
   timestamps?: GPUQuerySet,
-): void {
+): number {
   const arena = new UniformArena(gpu, uniformLayout, records);
   const encoder = gpu.createCommandEncoder();
   let pass: GPUComputePassEncoder | undefined;
@@ -115,10 +107,10 @@ export function submit(
       );
       continue;
     }
+    const at = 2 * dispatches++;
     if (timestamps) {
       pass?.end();
       current = undefined;
-      const at = 2 * dispatches++;
       pass = encoder.beginComputePass({
         timestampWrites: { querySet: timestamps, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
       });
@@ -139,4 +131,5 @@ export function submit(
   arena.write(gpu);
   gpu.queue.submit([encoder.finish()]);
   arena.buffer?.destroy(); // after the submission: Dawn keeps it until the work is done
+  return dispatches;
 }

@@ -1,8 +1,8 @@
 import { defineKernel, grid1d } from "../device/kernel.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./cross-entropy.wgsl";
+import { rowDefines } from "./row-sum.ts";
 import rowSum from "./row-sum.wgsl";
-import { rowDefines } from "./softmax.ts";
 
 type F32 = Tensor<"f32">;
 
@@ -39,7 +39,7 @@ export function crossEntropyForward(
   const stats = empty(device, [...targets.shape, 2], "f32");
   device.dispatch({
     kernel,
-    defines: { FORWARD: true, ...rowDefines(subgroupSize) },
+    defines: { FORWARD: true, ...rowDefines(logits.axis(-1), subgroupSize) },
     bindings: [logits, targets, options.mask ?? logits, losses, weights, stats].map((tensor) => tensor.binding()),
     ...common(logits, options),
     bytes: 4 * logits.size,
@@ -59,7 +59,7 @@ export function crossEntropyBackward(
   const dx = empty(logits.device, logits.shape, "f32");
   logits.device.dispatch({
     kernel,
-    defines: { ...rowDefines(subgroupSize) },
+    defines: { ...rowDefines(logits.axis(-1), subgroupSize) },
     bindings: [logits, targets, stats, scales, dx].map((tensor) => tensor.binding()),
     ...common(logits, options),
     bytes: 8 * logits.size,

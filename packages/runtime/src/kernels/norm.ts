@@ -2,8 +2,8 @@ import { defineKernel, grid1d } from "../device/kernel.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./norm.wgsl";
 import { reduce } from "./reduce.ts";
+import { rowDefines } from "./row-sum.ts";
 import rowSum from "./row-sum.wgsl";
-import { rowDefines } from "./softmax.ts";
 
 type F32 = Tensor<"f32">;
 
@@ -44,7 +44,7 @@ export function normForward(
   const { weight = x, bias = x, centred } = options;
   x.device.dispatch({
     kernel,
-    defines: { FORWARD: true, CENTRED: centred, ...rowDefines(subgroupSize) },
+    defines: { FORWARD: true, CENTRED: centred, ...rowDefines(params.width, subgroupSize) },
     bindings: [x, weight, bias, y, stats].map((tensor) => tensor.binding()),
     params,
     grid: x.size === 0 ? [0] : grid1d(params.rows, 1),
@@ -65,7 +65,7 @@ export function normBackward(
   const { weight = x, centred } = options;
   x.device.dispatch({
     kernel,
-    defines: { BACKWARD: true, CENTRED: centred, ...rowDefines(subgroupSize) },
+    defines: { BACKWARD: true, CENTRED: centred, ...rowDefines(params.width, subgroupSize) },
     bindings: [x, weight, dy, stats, dx].map((tensor) => tensor.binding()),
     params,
     grid: x.size === 0 ? [0] : grid1d(params.rows, 1),
@@ -77,15 +77,16 @@ export function normBackward(
 /** @returns the gradients of weight and bias [width], summed over rows in a fixed order */
 export function normWeightBackward(x: F32, dy: F32, stats: F32, options: NormOptions): { weight: F32; bias: F32 } {
   const params = common(x, options);
+  const defines = { WEIGHT: true, ...rowDefines(params.width, x.device.subgroupSize) };
   const chunks = Math.max(1, Math.ceil(params.rows / CHUNK));
   const partial = empty(x.device, [chunks, params.width], "f32");
   const partialBias = empty(x.device, [chunks, params.width], "f32");
   x.device.dispatch({
     kernel,
-    defines: { WEIGHT: true },
+    defines,
     bindings: [x, x, dy, stats, partial, partialBias].map((tensor) => tensor.binding()),
     params,
-    grid: [Math.ceil(params.width / 64), chunks],
+    grid: [Math.ceil(params.width / (defines.WIDE ? 256 : 64)), chunks],
     bytes: 8 * x.size,
   });
   const result = { weight: reduce(partial, "sum", 0), bias: reduce(partialBias, "sum", 0) };

@@ -3,6 +3,7 @@ import { defineKernel, grid1d } from "../device/kernel.ts";
 import type { Defines } from "../device/preprocess.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { rowDefines } from "./row-sum.ts";
 import rowSum from "./row-sum.wgsl";
 import code from "./softmax.wgsl";
 
@@ -10,18 +11,13 @@ type F32 = Tensor<"f32">;
 
 const kernel = defineKernel("softmax", code, { "row-sum": rowSum });
 
-/** How row-sum.wgsl shares a row among threads: a subgroup, or 64 threads with workgroup memory where there are none. */
-export function rowDefines(subgroupSize: number): Defines {
-  return { LANES: subgroupSize || 64, SUBGROUPS: subgroupSize > 0 };
-}
-
 function run(inputs: F32[], out: F32, defines: Defines, subgroupSize = out.device.subgroupSize): F32 {
   const [x] = inputs as [F32];
   const width = x.axis(-1);
   const rows = x.size / (width || 1);
   x.device.dispatch({
     kernel,
-    defines: { ...rowDefines(subgroupSize), ...defines },
+    defines: { ...rowDefines(width, subgroupSize), ...defines },
     bindings: [...inputs.map((input) => input.binding()), out.binding()],
     params: { rows, width },
     grid: x.size === 0 ? [0] : grid1d(rows, 1),

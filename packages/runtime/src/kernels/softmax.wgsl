@@ -5,25 +5,30 @@
 //   BACKWARD       dx = y · (dy − Σ y dy), the gradient of SOFTMAX
 //   BACKWARD, LOG  dx = dy − exp(y) Σ dy, that of LOG_SOFTMAX
 struct Params { rows: u32, width: u32 }
-#if BACKWARD
-@group(0) @binding(0) var<storage, read> y: array<f32>;
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;
-#else
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
-#endif
 
 #include "row-sum"
+
+#if BACKWARD
+@group(0) @binding(0) var<storage, read> y: array<Load>; // [rows, width]
+@group(0) @binding(1) var<storage, read> dy: array<Load>;
+@group(0) @binding(2) var<storage, read_write> out: array<Load>;
+#else
+@group(0) @binding(0) var<storage, read> x: array<Load>; // [rows, width]
+#if LOG_SUM_EXP
+@group(0) @binding(1) var<storage, read_write> out: array<f32>; // [rows]
+#else
+@group(0) @binding(1) var<storage, read_write> out: array<Load>;
+#endif
+#endif
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   // Rows past the end repeat the last one, so that all threads of a workgroup do the same.
   let row = min(group.y * groups.x + group.x, params.rows - 1u);
-  let start = row * params.width;
-  let end = start + params.width;
+  let start = row * (params.width / QUAD);
+  let end = start + params.width / QUAD;
+  var part = Load();
 #if BACKWARD
-  var part = 0.0;
   for (var i = start + lane; i < end; i += LANES) {
 #if LOG
     part += dy[i];
@@ -31,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     part += y[i] * dy[i];
 #endif
   }
-  let total = row_sum(part, lane);
+  let total = row_sum(add_up(part), lane);
   for (var i = start + lane; i < end; i += LANES) {
 #if LOG
     out[i] = dy[i] - exp(y[i]) * total;
@@ -40,17 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 #endif
   }
 #else
-  var high = -0x1.fffffep+127f;
+  var high = Load(-0x1.fffffep+127f);
   for (var i = start + lane; i < end; i += LANES) { high = max(high, x[i]); }
-  let m = row_max(high, lane);
-  var part = 0.0;
+  let m = row_max(highest(high), lane);
   for (var i = start + lane; i < end; i += LANES) { part += exp(x[i] - m); }
-  let total = row_sum(part, lane);
+  let total = row_sum(add_up(part), lane);
 #if SOFTMAX
   for (var i = start + lane; i < end; i += LANES) { out[i] = exp(x[i] - m) / total; }
 #endif
 #if LOG_SOFTMAX
-  for (var i = start + lane; i < end; i += LANES) { out[i] = x[i] - m - log(total); }
+  let log_total = log(total);
+  for (var i = start + lane; i < end; i += LANES) { out[i] = x[i] - m - log_total; }
 #endif
 #if LOG_SUM_EXP
   if (lane == 0u) { out[row] = m + log(total); }

@@ -1,4 +1,6 @@
 export { type AttentionOptions, attention } from "./attention.ts";
+export * from "./cross-entropy.ts";
+export * from "./dropout.ts";
 export * from "./elementwise.ts";
 export * from "./layout.ts";
 export * from "./matmul.ts";
@@ -12,3 +14,4 @@ export * from "./swiglu.ts";
 export { differentiable, type Gradient, stopGradient, Tape, type Vjp } from "./tape.ts";
 export * from "./top-k.ts";
 export { unfold } from "./unfold.ts";
+export { measureLimits } from "../kernels/limits.ts";

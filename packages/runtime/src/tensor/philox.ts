@@ -1,8 +1,7 @@
+type Counter = readonly [number, number, number, number];
+
 /** Philox4x32-10: four random words of a counter and a key (Salmon et al. 2011, doi 10.1145/2063384.2063405). */
-export function philox(
-  counter: readonly [number, number, number, number],
-  key: readonly [number, number],
-): [number, number, number, number] {
+export function philox(counter: Counter, key: readonly [number, number]): [number, number, number, number] {
   let [a, b, c, d] = counter;
   let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {
@@ -23,6 +22,14 @@ function multiply(x: number, y: number): [number, number] {
   return [(x1 * y1 + Math.floor(middle / 0x10000) + (carry >>> 16)) >>> 0, Math.imul(x, y) >>> 0];
 }
 
+/** The counter whose first two words are the key derived for a name or a number, away from those that number the words of a key. */
+export function counterOf(use: string | number): Counter {
+  if (typeof use === "number") return [use >>> 0, 0, 0, 0x80000002];
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const byte of new TextEncoder().encode(use)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return [hash, 0, 0, 0x80000001];
+}
+
 /**
  * A place in a tree of random numbers: the same key gives the same numbers on every host and device, in any order. Split it by
  * name for independent uses, fold in a number for the steps of one use.
@@ -37,18 +44,16 @@ export class RandomKey {
 
   /** An independent key for a use with this name. */
   split(name: string): RandomKey {
-    let hash = 0x811c9dc5; // FNV-1a
-    for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-    return this.#derive(hash, 1);
+    return this.#derive(counterOf(name));
   }
 
   /** An independent key for the n-th of a sequence, 0 ≤ n < 2^32. */
   fold(n: number): RandomKey {
-    return this.#derive(n >>> 0, 2);
+    return this.#derive(counterOf(n));
   }
 
-  #derive(value: number, kind: number): RandomKey {
-    const [a, b] = philox([value, 0, 0, 0x80000000 + kind], this.key);
+  #derive(counter: Counter): RandomKey {
+    const [a, b] = philox(counter, this.key);
     return new RandomKey([a, b]);
   }
 

@@ -1,5 +1,6 @@
 import type { Device } from "../device/device.ts";
 import { LifetimeError, ShapeError } from "../device/errors.ts";
+import { handled } from "../device/handled.ts";
 import type { Binding } from "../device/kernel.ts";
 import type { DeviceBuffer } from "../device/pool.ts";
 import { type DType, dtypeOf, type HostArray, type HostArrays, hostArray } from "./dtype.ts";
@@ -97,15 +98,13 @@ export class Tensor<T extends DType = DType> implements Disposable {
   }
 
   /** Reads the elements back. The copy is recorded when this is called, so the tensor may be disposed right afterwards. */
-  async read(): Promise<HostArrays[T]> {
-    if (this.size === 0) return hostArray(this.dtype, new ArrayBuffer(0));
-    return hostArray(this.dtype, await this.device.read(this.buffer, 4 * this.offset, this.sizeBytes));
+  read(): Promise<HostArrays[T]> {
+    return handled(this.#read());
   }
 
   /** Reads a tensor of one element. */
-  async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: needs one element, got shape ${formatShape(this.shape)}`);
-    return (await this.read())[0] as number;
+  item(): Promise<number> {
+    return handled(this.#item());
   }
 
   [Symbol.dispose](): void {
@@ -116,6 +115,16 @@ export class Tensor<T extends DType = DType> implements Disposable {
 
   dispose(): void {
     this[Symbol.dispose]();
+  }
+
+  async #read(): Promise<HostArrays[T]> {
+    if (this.size === 0) return hostArray(this.dtype, new ArrayBuffer(0));
+    return hostArray(this.dtype, await this.device.read(this.buffer, 4 * this.offset, this.sizeBytes));
+  }
+
+  async #item(): Promise<number> {
+    if (this.size !== 1) throw new ShapeError(`item: needs one element, got shape ${formatShape(this.shape)}`);
+    return (await this.read())[0] as number;
   }
 }
 

@@ -11,16 +11,14 @@ type Values = Float64Array<ArrayBuffer>;
 const TOLERANCE = 3e-6;
 const values = (size: number, seed: number) => uniformArray(size, seed);
 const orders: WeightOrder[] = ["in-major", "out-major"];
-/** Where b[k, n] of one matrix is. */
-const atB = (order: WeightOrder, k: number, n: number) =>
-  order === "in-major" ? (i: number, j: number) => i * n + j : (i: number, j: number) => j * k + i;
 
 /** One row of A times B. */
 function rowTimes(a: Values, row: number, b: Values, base: number, order: WeightOrder, k: number, n: number): number[] {
-  const at = atB(order, k, n);
+  const [alongK, alongN] = order === "in-major" ? [n, 1] : [1, k];
   return Array.from({ length: n }, (_, j) => {
     let sum = 0;
-    for (let i = 0; i < k; i++) sum += (a[row * k + i] as number) * (b[base + at(i, j)] as number);
+    for (let i = 0, at = base + j * alongN; i < k; i++, at += alongK)
+      sum += (a[row * k + i] as number) * (b[at] as number);
     return sum;
   });
 }
@@ -121,7 +119,7 @@ export function describeGemm(device: Device, subgroupSize: number): void {
     const groupOf = sizes.flatMap((size, group) => new Array<number>(size).fill(group));
     const tokens = 11;
     const source = Array.from({ length: numRows }, (_, row) => (row * 7 + 3) % tokens);
-    const offsets = sizes.reduce((all, size) => [...all, (all.at(-1) as number) + size], [0]);
+    const offsets = [0, ...sizes.map((_, g) => sizes.slice(0, g + 1).reduce((x, y) => x + y, 0))];
     const groups = (gathered: boolean): RowGroups => ({
       groupOffsets: tensor(device, Uint32Array.from(offsets)),
       numGroups: G,

@@ -15,7 +15,7 @@ export interface ReferenceLayer {
 
 type Values = ArrayLike<number>;
 
-/** Abramowitz and Stegun 7.1.26 is too coarse; a series and a continued fraction are not needed for |x| < 6: this sum converges. */
+/** By its power series, which 60 terms carry past 1e-9 for |x| < 4. */
 function erf(x: number): number {
   let [term, sum] = [x, x];
   for (let n = 1; n < 60; n++) {

@@ -19,7 +19,7 @@ function routing(indices: number[][], probs: number[][]): Routing {
   });
 }
 
-const valueOf = (loss: () => Tensor<"f32">) => scope(() => ({ value: loss().item() })).value;
+const read = (loss: () => Tensor<"f32">) => scope(() => ({ value: loss().item() })).value;
 const forms: BalanceForm[] = ["concatenated", "switch", "gshard"];
 
 describe("balanceLoss", () => {
@@ -40,7 +40,7 @@ describe("balanceLoss", () => {
         ],
         new Array(4).fill([0.25, 0.25, 0.25, 0.25]),
       );
-    expect(await valueOf(() => balanceLoss([even()], { form }))).toBeCloseTo(expected, 6);
+    expect(await read(() => balanceLoss([even()], { form }))).toBeCloseTo(expected, 6);
   });
 
   // All choose (0,1), with probability 3/4 and 1/4: f = (1,1,0,0), P = (3/4,1/4,0,0).
@@ -51,7 +51,7 @@ describe("balanceLoss", () => {
     ["gshard", 3],
   ] as const)("%s is %d when all tokens choose the same", async (form, expected) => {
     const same = () => routing(new Array(5).fill([0, 1]), new Array(5).fill([0.75, 0.25, 0, 0]));
-    expect(await valueOf(() => balanceLoss([same()], { form }))).toBeCloseTo(expected, 6);
+    expect(await read(() => balanceLoss([same()], { form }))).toBeCloseTo(expected, 6);
   });
 
   // Layer 1 sends all to expert 0, layer 2 all to expert 1. Together f = P = (1/2, 1/2): 2 · 1/2 = 1. One by one 2 each, and so the mean.
@@ -64,7 +64,7 @@ describe("balanceLoss", () => {
       routing([[0], [0], [0]], new Array(3).fill([1, 0])),
       routing([[1], [1], [1]], new Array(3).fill([0, 1])),
     ];
-    expect(await valueOf(() => balanceLoss(layers(), { form }))).toBeCloseTo(expected, 6);
+    expect(await read(() => balanceLoss(layers(), { form }))).toBeCloseTo(expected, 6);
   });
 
   test.each(forms)("%s leaves padding out", async (form) => {
@@ -80,8 +80,8 @@ describe("balanceLoss", () => {
       [0.5, 0.1, 0.4],
       [0.2, 0.5, 0.3],
     ];
-    const masked = valueOf(() => balanceLoss([routing(indices, probs)], { form, mask: tensor(device, [1, 0, 1, 0]) }));
-    const alone = valueOf(() =>
+    const masked = read(() => balanceLoss([routing(indices, probs)], { form, mask: tensor(device, [1, 0, 1, 0]) }));
+    const alone = read(() =>
       balanceLoss(
         [
           routing(
@@ -97,13 +97,13 @@ describe("balanceLoss", () => {
 
   test.each(forms)("%s: only padding, or no token, gives 0", async (form) => {
     const one = () => routing([[0]], [[1, 0]]);
-    expect(await valueOf(() => balanceLoss([one()], { form, mask: tensor(device, [0]) }))).toBe(0);
+    expect(await read(() => balanceLoss([one()], { form, mask: tensor(device, [0]) }))).toBe(0);
     const none = () => {
       const empty = tensor(device, new Float32Array(0), [0, 3]);
       const { indices, values: weights } = topK(empty, 2);
       return sparseRouting({ indices, weights, probs: empty, logits: empty });
     };
-    expect(await valueOf(() => balanceLoss([none()], { form }))).toBe(0);
+    expect(await read(() => balanceLoss([none()], { form }))).toBe(0);
   });
 
   test("needs a layer", () => {
@@ -122,9 +122,9 @@ describe("zLoss", () => {
           [Math.log(3), 0],
         ],
       );
-    expect(await valueOf(() => zLoss([layer()]))).toBeCloseTo(2.5 * Math.LN2 ** 2, 6);
+    expect(await read(() => zLoss([layer()]))).toBeCloseTo(2.5 * Math.LN2 ** 2, 6);
     const mask = () => tensor(device, [0, 1]);
-    expect(await valueOf(() => zLoss([layer()], { mask: mask() }))).toBeCloseTo(4 * Math.LN2 ** 2, 6);
+    expect(await read(() => zLoss([layer()], { mask: mask() }))).toBeCloseTo(4 * Math.LN2 ** 2, 6);
     expect(() => zLoss([])).toThrow("zLoss: needs the routing of at least one layer");
   });
 });

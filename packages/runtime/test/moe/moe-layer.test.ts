@@ -170,6 +170,23 @@ describe("MoeLayer", () => {
       expectClose(name, (await read) ?? [], new Float64Array(parameters.get(name)?.size ?? 0), 0);
   });
 
+  test("a step leaves nothing in memory but its gradients", () => {
+    using layer = layerOf(c).initialize(new RandomKey(3));
+    const before = device.memory.use.inUseBytes;
+    scope(() => {
+      const x = tensor(device, Float32Array.from(uniformArray(c.numTokens * c.hiddenSize, 4)), [
+        c.numTokens,
+        c.hiddenSize,
+      ]);
+      const tape = new Tape(layer.parameters().values());
+      const { y } = tape.run(() => layer.forward(x));
+      const gradients = tape.backward(y, x);
+      expect(gradients.size).toBe(layer.parameters().size);
+      for (const gradient of gradients.values()) gradient.dispose();
+    });
+    expect(device.memory.use.inUseBytes).toBe(before);
+  });
+
   test("leading axes are kept", () => {
     using layer = layerOf({ ...base, activation: "gelu" });
     const { shape } = scope(() => layer.forward(tensor(device, new Float32Array(2 * 3 * 6), [2, 3, 6])).y);

@@ -1,4 +1,4 @@
-import { testDevice } from "@moebius/testing";
+import { testDevice, uniform } from "@moebius/testing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NONE, planTopK } from "../../src/moe/plan.ts";
@@ -42,8 +42,7 @@ const anyCase: fc.Arbitrary<PlanCase> = fc
   })
   .map(
     ({ numTokens, numExperts, withoutProduct, choices, seed, skew, capacityFactor, priority, maskShare }): PlanCase => {
-      let state = seed;
-      const random = () => (state = (state * 48_271) % 0x7fffffff) / 0x7fffffff;
+      const random = uniform(seed);
       const ids = numExperts + withoutProduct;
       const topK = Math.min(choices, ids);
       const experts = Array.from({ length: numTokens }, () => {

@@ -1,7 +1,7 @@
 import { testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { ResidualRouter } from "../../examples/residual-router.ts";
-import { balanceLoss, GeluExperts, MoeLayer, type Routing } from "../../src/moe/index.ts";
+import { balanceLoss, GeluExperts, MoeLayer } from "../../src/moe/index.ts";
 import { Tape } from "../../src/ops/index.ts";
 import { RandomKey, scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 import { rowsOf, times } from "./layer-reference.ts";

@@ -1,53 +1,87 @@
-import { checkOp, testDevice } from "@moebius/testing";
+import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
+import { ShapeError } from "../../src/device/errors.ts";
+import { Tape } from "../../src/ops/index.ts";
 import { huberLoss, mseLoss } from "../../src/ops/regression-loss.ts";
-import { Tape } from "../../src/ops/tape.ts";
-import { tensor } from "../../src/tensor/index.ts";
+import { sizeOf, tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
-const huber = (d: number) => (Math.abs(d) < 2 ? 0.5 * d * d : 2 * (Math.abs(d) - 1));
+const total = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a + b, 0);
 const square = (d: number) => d * d;
-const shape = [4, 9];
-const target = Float32Array.from({ length: 36 }, (_, i) => Math.sin(i) * 3);
-const mask = Float32Array.from({ length: 4 }, (_, i) => i % 2);
+const huber = (delta: number) => (d: number) =>
+  Math.abs(d) < delta ? 0.5 * d * d : delta * (Math.abs(d) - 0.5 * delta);
 
-describe("regression losses match float64 and their gradient", () => {
-  const inputs = [{ shape, low: -4, high: 4 }];
-  const mean = (values: Float64Array, f: (d: number) => number, weight: (i: number) => number) => {
-    const weights = Array.from(values, (_, i) => weight(i));
-    return [
-      values.reduce((sum, value, i) => sum + (weights[i] ?? 0) * f(value - (target[i] ?? 0)), 0) /
-        weights.reduce((a, b) => a + b, 0),
-    ];
-  };
+const LOSSES: [name: string, op: typeof huberLoss, each: (d: number) => number][] = [
+  ["mseLoss", (p, t, { mask } = {}) => mseLoss(p, t, { mask }), square],
+  ["huberLoss with delta 1", (p, t, { mask } = {}) => huberLoss(p, t, { mask }), huber(1)],
+  ["huberLoss with delta 2", (p, t, { mask } = {}) => huberLoss(p, t, { delta: 2, mask }), huber(2)],
+];
 
-  test("plain means", async () => {
-    const y = tensor(device, target, shape);
+describe.each(LOSSES)("%s matches float64, and its gradient", (_, op, each) => {
+  test.each([[[1]], [[3, 5]], [[7, 67]], [[4, 300]]])("over all of %j", async (shape) => {
+    const target = uniformArray(sizeOf(shape), 9, -3, 3);
+    const onDevice = tensor(device, Float32Array.from(target), shape);
     await checkOp(device, {
-      op: (x) => huberLoss(x, y, { delta: 2 }),
-      reference: (x) => mean(x, huber, () => 1),
-      inputs,
+      op: (x) => op(x, onDevice),
+      reference: (x) => [total(x.map((value, i) => each(value - (target[i] ?? 0)))) / x.length],
+      inputs: [{ shape, low: -3, high: 3 }],
     });
-    await checkOp(device, { op: (x) => mseLoss(x, y), reference: (x) => mean(x, square, () => 1), inputs });
   });
 
-  test("with a mask that broadcasts, errors and elements are weighted alike", async () => {
-    const y = tensor(device, target, shape);
-    const m = tensor(device, mask, [4, 1]);
-    const weight = (i: number) => mask[Math.floor(i / 9)] ?? 0;
+  test.each([
+    ["the same shape", [3, 4, 5], (i: number) => i],
+    ["a batch", [3, 1, 1], (i: number) => Math.floor(i / 20)],
+    ["a row of numbers", [5], (i: number) => i % 5],
+    ["the outer axes", [3, 1, 5], (i: number) => 5 * Math.floor(i / 20) + (i % 5)],
+  ] as const)("under a mask of %s", async (_, maskShape, at) => {
+    const target = uniformArray(60, 9, -3, 3);
+    const onDevice = tensor(device, Float32Array.from(target), [3, 4, 5]);
+    const mask = uniformArray(sizeOf(maskShape), 8, 0, 2).map((weight, i) => (i % 3 === 1 ? 0 : weight));
+    const options = { mask: tensor(device, Float32Array.from(mask), maskShape) };
+    const weight = (i: number) => mask[at(i)] ?? 0;
     await checkOp(device, {
-      op: (x) => huberLoss(x, y, { delta: 2, mask: m }),
-      reference: (x) => mean(x, huber, weight),
-      inputs,
+      op: (x) => op(x, onDevice, options),
+      reference: (x) => [
+        total(x.map((value, i) => weight(i) * each(value - (target[i] ?? 0)))) / total(x.map((_, i) => weight(i))),
+      ],
+      inputs: [{ shape: [3, 4, 5], low: -3, high: 3 }],
     });
-    await checkOp(device, { op: (x) => mseLoss(x, y, { mask: m }), reference: (x) => mean(x, square, weight), inputs });
   });
 
-  test("an empty mask gives a loss of 0 and no gradient", async () => {
-    const x = tensor(device, [1, 2, 3]);
-    const tape = new Tape([x]);
-    const loss = tape.run(() => huberLoss(x, tensor(device, [5, 5, 5]), { delta: 2, mask: tensor(device, [0, 0, 0]) }));
+  test("is 0 with zero gradients when the mask leaves nothing", async () => {
+    const [prediction, target] = [tensor(device, [1, 2, 3]), tensor(device, [4, 4, 4])];
+    const tape = new Tape([prediction]);
+    const loss = tape.run(() => op(prediction, target, { mask: tensor(device, [0, 0, 0]) }));
     expect(await loss.item()).toBe(0);
-    expect([...((await tape.backward(loss).get(x)?.read()) ?? [])].map(Math.abs)).toEqual([0, 0, 0]);
+    expect(Array.from((await tape.backward(loss).get(prediction)?.read()) ?? [])).toEqual([0, 0, 0]);
   });
+
+  test("does not see a missing value that is masked", async () => {
+    const [prediction, target] = [tensor(device, [1, 2, 3]), tensor(device, [1.5, NaN, 3])];
+    const tape = new Tape([prediction]);
+    const loss = tape.run(() => op(prediction, target, { mask: tensor(device, [1, 0, 1]) }));
+    expect(await loss.item()).toBeCloseTo(each(-0.5) / 2, 6);
+    const [first = 0, ...rest] = Array.from((await tape.backward(loss).get(prediction)?.read()) ?? []);
+    expect(first).toBeLessThan(0);
+    expect(rest).toEqual([0, 0]);
+  });
+
+  test("keeps no memory beyond its result", () => {
+    const [prediction, target, mask] = [tensor(device, [1, 2]), tensor(device, [4, 4]), tensor(device, [1, 0])];
+    const before = device.memory.use.inUseBytes;
+    op(prediction, target, { mask }).dispose();
+    expect(device.memory.use.inUseBytes).toBe(before);
+  });
+});
+
+test("huberLoss of 3 with delta 2 is 2 (3 − 1) = 4", async () => {
+  expect(await huberLoss(tensor(device, [3]), tensor(device, [0]), { delta: 2 }).item()).toBe(4);
+});
+
+test("shapes that do not fit are refused", () => {
+  const [three, two] = [tensor(device, [1, 2, 3]), tensor(device, [1, 2])];
+  expect(() => mseLoss(three, two)).toThrow(ShapeError);
+  expect(() => mseLoss(three, two)).toThrow("mseLoss: target has shape [2], expected [3]");
+  expect(() => huberLoss(three, three, { mask: two })).toThrow("huberLoss: shapes [2] and [3] do not broadcast");
+  expect(() => huberLoss(three, three, { mask: tensor(device, new Float32Array(6), [2, 3]) })).toThrow("the mask");
 });

@@ -25,13 +25,11 @@ const plan = scope(() => {
 });
 for (const part of Object.values(plan)) if (typeof part === "object") keep(part);
 
-/** Groups of the assignments that have a row. */
-const placed = (() => {
-  const load = [0, 0, 0];
-  return CHOICES.flat().map((g) =>
-    g < G && (load[g] as number) < CAPACITY ? ((load[g] = (load[g] as number) + 1), g) : -1,
-  );
-})();
+/** Groups of the assignments that have a row, in token order; -1 for the others. */
+const placed = CHOICES.flat().map((group, a, all) => {
+  const before = all.slice(0, a).filter((other) => other === group).length;
+  return group < G && before < CAPACITY ? group : -1;
+});
 
 const times = (w: Float64Array, group: number, out: number, x: ArrayLike<number>) =>
   Array.from({ length: out }, (_, o) =>

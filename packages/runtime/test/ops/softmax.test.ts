@@ -1,45 +1,62 @@
-import { checkOp, testDevice } from "@moebius/testing";
+import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
+import { ShapeError } from "../../src/device/errors.ts";
+import * as kernels from "../../src/kernels/softmax.ts";
 import { logSoftmax, logSumExp, softmax } from "../../src/ops/softmax.ts";
 import { tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
 
-/** Applies f to each row of `width` values. */
-function rows(x: Float64Array, width: number, f: (row: number[]) => number[]): number[] {
-  return Array.from({ length: x.length / width }, (_, r) => f([...x.subarray(r * width, (r + 1) * width)])).flat();
+function rowsOf(x: Float64Array, width: number): { row: Float64Array; logSum: number }[] {
+  return Array.from({ length: x.length / width }, (_, i) => {
+    const row = x.slice(i * width, (i + 1) * width);
+    const high = Math.max(...row);
+    return { row, logSum: high + Math.log(row.reduce((sum, value) => sum + Math.exp(value - high), 0)) };
+  });
 }
-const logSum = (row: number[]) => Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
 
-describe("softmax family matches float64 and its gradient", () => {
-  test.each([
-    [1, 1],
-    [3, 5],
-    [7, 8],
-    [5, 67],
-    [2, 300],
-  ])("%i rows of %i", async (count, width) => {
-    const inputs = [{ shape: [count, width], low: -4, high: 4 }];
-    await checkOp(device, {
+describe.each([[[1, 1]], [[5, 2]], [[2, 3, 5]], [[7, 67]], [[3, 8]], [[3, 200]], [[9]]])("of shape %j", (shape) => {
+  const width = shape.at(-1) ?? 1;
+  const inputs = [{ shape, low: -6, high: 6 }];
+
+  test("softmax matches float64, and its gradient", () =>
+    checkOp(device, {
       op: softmax,
-      reference: (x) => rows(x, width, (row) => row.map((v) => Math.exp(v - logSum(row)))),
+      reference: (x) => rowsOf(x, width).flatMap(({ row, logSum }) => Array.from(row, (v) => Math.exp(v - logSum))),
       inputs,
-    });
-    await checkOp(device, {
+    }));
+
+  test("logSoftmax matches float64, and its gradient", () =>
+    checkOp(device, {
       op: logSoftmax,
-      reference: (x) => rows(x, width, (row) => row.map((v) => v - logSum(row))),
+      reference: (x) => rowsOf(x, width).flatMap(({ row, logSum }) => Array.from(row, (v) => v - logSum)),
       inputs,
-    });
-    await checkOp(device, { op: logSumExp, reference: (x) => rows(x, width, (row) => [logSum(row)]), inputs });
-  });
+    }));
 
-  test("large logits do not overflow", async () => {
-    const y = await softmax(tensor(device, [1000, 999, -1000])).read();
-    expect(y[0]).toBeCloseTo(1 / (1 + Math.exp(-1)), 5);
-    expect(y[2]).toBe(0);
-  });
+  test("logSumExp matches float64, and its gradient", () =>
+    checkOp(device, { op: logSumExp, reference: (x) => rowsOf(x, width).map(({ logSum }) => logSum), inputs }));
+});
 
-  test("no rows give no rows", async () => {
-    expect(await softmax(tensor(device, new Float32Array(), [0, 4])).read()).toHaveLength(0);
-  });
+test("large logits neither overflow nor underflow", async () => {
+  const x = tensor(device, [1e4, 1e4, -1e4, -1e30, -1e30, -1e30], [2, 3]);
+  expectClose("softmax", await softmax(x).read(), [0.5, 0.5, 0, 1 / 3, 1 / 3, 1 / 3], 1e-6);
+  expectClose("logSumExp", await logSumExp(x).read(), [1e4 + Math.LN2, -1e30], 1e-6);
+});
+
+test("an element at -Infinity has probability 0", async () => {
+  const x = tensor(device, [0, -Infinity, 0, 0], [1, 4]);
+  expectClose("softmax", await softmax(x).read(), [1 / 3, 0, 1 / 3, 1 / 3], 1e-6);
+});
+
+test("no rows give no rows; a sum over no elements is refused", async () => {
+  expect((await softmax(tensor(device, [], [0, 3])).read()).length).toBe(0);
+  expect((await logSumExp(tensor(device, [], [0, 3])).read()).length).toBe(0);
+  expect(() => logSumExp(tensor(device, [], [3, 0]))).toThrow(ShapeError);
+});
+
+test("rows shared through workgroup memory agree with rows shared by a subgroup", async () => {
+  for (const width of [150, 200]) {
+    const x = tensor(device, Float32Array.from(uniformArray(3 * width, 1, -6, 6)), [3, width]);
+    expectClose("softmax", await kernels.softmax(x, 0).read(), await softmax(x).read(), 1e-6);
+  }
 });

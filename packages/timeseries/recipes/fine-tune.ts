@@ -1,0 +1,95 @@
+// Trains on the train rows of one benchmark, from a checkpoint or from scratch, and scores the test rows.
+//   npm run dev -- packages/timeseries/recipes/fine-tune.ts --benchmark ETTh1 --data <folder with ett/> [--from <model>] [--dense] …
+// The weights with the best validation error (every 50 steps, some windows) are kept and scored.
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { requestDevice } from "@moebius/runtime/device";
+import { evaluate, TimeMoe, type TimeMoeConfigInput, trainTimeMoe } from "@moebius/timeseries";
+import { type Benchmark, bikeSharing, ett } from "./benchmarks.ts";
+import { report } from "./report.ts";
+
+const { values } = parseArgs({
+  options: {
+    benchmark: { type: "string", default: "bike-sharing" },
+    data: { type: "string", default: "" },
+    from: { type: "string" },
+    dense: { type: "boolean", default: false },
+    steps: { type: "string", default: "300" },
+    "learning-rate": { type: "string", default: "5e-4" },
+    context: { type: "string", default: "512" },
+    horizons: { type: "string", default: "96,192" },
+    folder: { type: "string", default: "runs/fine-tune" },
+    stride: { type: "string", default: "1" },
+    seed: { type: "string", default: "1" },
+  },
+});
+const context = Number(values.context);
+const horizons = values.horizons.split(",").map(Number);
+
+const benchmark: Benchmark =
+  values.benchmark === "bike-sharing"
+    ? await bikeSharing()
+    : await ett(path.join(values.data, "ett"), values.benchmark as "ETTh1" | "ETTh2");
+
+/** The dense twin has one feed-forward as wide as what a token uses of the MoE: the shared expert and two routed ones. */
+const CONFIG: TimeMoeConfigInput = {
+  hidden_size: 128,
+  intermediate_size: values.dense ? 512 : 256,
+  use_dense: values.dense,
+  num_hidden_layers: 3,
+  num_attention_heads: 4,
+  horizon_lengths: [1, 24, 96, 192],
+  initializer_range: 0.08,
+};
+
+using device = await requestDevice();
+using model =
+  values.from === undefined
+    ? TimeMoe.fromConfig(device, CONFIG, { seed: Number(values.seed) })
+    : await TimeMoe.fromPretrained(values.from, { device });
+console.log(`${benchmark.name}: ${model.numParameters} parameters${values.dense ? ", dense" : ""}`);
+
+const score = (range: readonly [number, number], horizon: number, stride: number) =>
+  evaluate(model, benchmark.series, { horizon, context, range, stride });
+const best = { step: 0, error: Number.POSITIVE_INFINITY };
+async function validate(step: number): Promise<void> {
+  let error = 0;
+  for (const horizon of horizons) error += (await score(benchmark.validation, horizon, 97)).model.mse;
+  console.log(`step ${step} validation MSE ${horizons.join("+")}: ${error.toFixed(4)}`);
+  if (error >= best.error) return;
+  Object.assign(best, { step, error });
+  await model.save(`${values.folder}/best`);
+}
+
+await validate(0);
+const [from, to] = benchmark.train;
+const steps = trainTimeMoe(model, {
+  sources: [{ weight: 1, series: benchmark.series.map((column) => column.subarray(from, to)) }],
+  steps: Number(values.steps),
+  context,
+  learningRate: Number(values["learning-rate"]),
+  seed: Number(values.seed),
+  folder: values.folder,
+  resume: true,
+});
+for await (const step of steps) {
+  report(step);
+  if ((step.step + 1) % 50 === 0) await validate(step.step + 1);
+}
+
+using chosen = await TimeMoe.fromPretrained(`${values.folder}/best`, { device });
+for (const horizon of horizons) {
+  const {
+    model: ours,
+    seasonalNaive,
+    windows,
+  } = await evaluate(chosen, benchmark.series, {
+    horizon,
+    context,
+    range: benchmark.test,
+    stride: Number(values.stride),
+  });
+  console.log(
+    `${benchmark.name} ${horizon}, step ${best.step}: MSE ${ours.mse.toFixed(4)} MAE ${ours.mae.toFixed(4)}; same hour yesterday ${seasonalNaive.mse.toFixed(4)} (${windows} windows, stride ${values.stride})`,
+  );
+}
