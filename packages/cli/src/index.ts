@@ -1,8 +1,10 @@
+export { Command, Option } from "commander";
 export { type ChartPoint, type ForecastChart, type ForecastSeries, forecastSpec } from "./charts/forecast-chart.ts";
 export { type HeatmapCell, type HeatmapChart, heatmapSpec } from "./charts/heatmap-chart.ts";
 export { type LineChart, lineChartSpec } from "./charts/line-chart.ts";
 export { checkChartFile, renderChart } from "./charts/render.ts";
 export { addExamples, createProgram, type Example, type ProgramOptions, run, type SharedOptions } from "./command.ts";
+export { doctorCommand } from "./doctor.ts";
 export { formatDuration } from "./duration.ts";
 export { integer, list, listOf, number, positiveInteger, probability, type Range } from "./option-parsers.ts";
 export { type CsvCell, printJson, toCsv, writeAtomically } from "./output.ts";

@@ -52,11 +52,6 @@ export class Golden {
     return openCheckpoint(this.folder);
   }
 
-  /** Names of the stored tensors that start with `prefix`. */
-  names(prefix: string): string[] {
-    return [...this.#tensors.keys()].filter((name) => name.startsWith(prefix));
-  }
-
   has(name: string): boolean {
     return this.#tensors.has(name);
   }

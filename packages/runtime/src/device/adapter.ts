@@ -18,6 +18,16 @@ export type AdapterSearch =
   | FoundAdapter
   | { readonly adapter: undefined; readonly tried: readonly string[]; readonly remedy: string };
 
+/** What the host says about itself, before any adapter is asked for. */
+export interface HostDescription {
+  /** Node's name of the system and processor, or "browser". */
+  readonly platform: string;
+  /** Whether the system has a Vulkan loader; undefined where none is needed or it cannot be told. */
+  readonly vulkanLoader: boolean | undefined;
+  /** What MOEBIUS_ADAPTER asks for. */
+  readonly requestedAdapter: string | undefined;
+}
+
 /** Tells software adapters by name: isFallbackAdapter is not reliable (lavapipe sets it, but cannot be asked for by it). */
 export function isSoftware(info: GPUAdapterInfo): boolean {
   return /llvmpipe|lavapipe|swiftshader|software|basic render|warp/i.test(

@@ -1,4 +1,4 @@
-import { type AdapterChoice, type AdapterSearch, isSoftware } from "./adapter.ts";
+import { type AdapterChoice, type AdapterSearch, type HostDescription, isSoftware } from "./adapter.ts";
 
 // Pages and workers have one; Node's types do not know it.
 declare const navigator: { readonly gpu?: GPU } | undefined;
@@ -21,6 +21,10 @@ export async function findAdapter(choice: AdapterChoice): Promise<AdapterSearch>
   return { adapter, adapterClass, languageFeatures: gpu.wgslLanguageFeatures as ReadonlySet<string> };
 }
 
+export async function describeHost(): Promise<HostDescription> {
+  return { platform: "browser", vulkanLoader: undefined, requestedAdapter: undefined };
+}
+
 /** A page must not block; the browser schedules GPU waits by itself. */
 export function settle<T>(promise: Promise<T>, _gently: boolean): Promise<T> {
   return promise;
@@ -30,7 +34,7 @@ export function environmentAdapter(): string | undefined {
   return undefined;
 }
 
-/** Pages are not told how much memory there is; half of 2 GiB is what mobile browsers tolerate. */
+/** Pages are not told how much memory there is; this much is what mobile browsers tolerate. */
 export function memoryBudget(_isHardware: boolean): number {
   return 2 ** 30;
 }

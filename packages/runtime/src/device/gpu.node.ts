@@ -1,5 +1,11 @@
 import os from "node:os";
-import { type AdapterChoice, type AdapterClass, type AdapterSearch, isSoftware } from "./adapter.ts";
+import {
+  type AdapterChoice,
+  type AdapterClass,
+  type AdapterSearch,
+  type HostDescription,
+  isSoftware,
+} from "./adapter.ts";
 
 /** Dawn's instances must outlive every device: one that is collected takes the process with it. */
 const key = Symbol.for("moebius.gpu");
@@ -71,8 +77,7 @@ export async function findAdapter(choice: AdapterChoice): Promise<AdapterSearch>
 /** @returns why the attempt cannot be made, or undefined when it can */
 async function prepare(embedded: boolean): Promise<string | undefined> {
   if (!isLinuxX64) return embedded ? "made for Linux on x64 only" : undefined;
-  // A module that may be absent: optional, and only for this platform.
-  const software = await import("@moebius/software-adapter").catch(() => undefined);
+  const software = await softwareAdapter();
   if (!embedded) return software && !software.hasVulkanLoader() ? "no Vulkan loader (libvulkan.so.1)" : undefined;
   if (!software) return "the package @moebius/software-adapter is not installed";
   try {
@@ -82,6 +87,20 @@ async function prepare(embedded: boolean): Promise<string | undefined> {
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** A package that may be absent: optional, and only for Linux on x64. */
+function softwareAdapter() {
+  return import("@moebius/software-adapter").catch(() => undefined);
+}
+
+/** For people who wonder which adapter they get. Ask before `findAdapter`, which may load a Vulkan loader of its own. */
+export async function describeHost(): Promise<HostDescription> {
+  return {
+    platform: `${process.platform} ${process.arch}`,
+    vulkanLoader: isLinuxX64 ? (await softwareAdapter())?.hasVulkanLoader() : undefined,
+    requestedAdapter: environmentAdapter(),
+  };
 }
 
 function remedy(choice: AdapterChoice): string {

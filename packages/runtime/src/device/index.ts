@@ -1,4 +1,5 @@
-export { ADAPTER_CHOICES, type AdapterChoice, type AdapterClass } from "./adapter.ts";
+export { describeHost } from "#gpu";
+export { ADAPTER_CHOICES, type AdapterChoice, type AdapterClass, type HostDescription } from "./adapter.ts";
 export { Capture } from "./capture.ts";
 export type { DeviceDescription } from "./describe.ts";
 export { Device } from "./device.ts";

@@ -1,3 +1,4 @@
+export { measureLimits } from "../kernels/limits.ts";
 export { type AttentionOptions, attention } from "./attention.ts";
 export * from "./cross-entropy.ts";
 export * from "./dropout.ts";
@@ -9,9 +10,9 @@ export * from "./reduction.ts";
 export * from "./regression-loss.ts";
 export * from "./rotary.ts";
 export { combineLinear, expandLinear, type GroupedRows } from "./row-groups.ts";
+export { type SelfTestResult, selfTest } from "./self-test/self-test.ts";
 export * from "./softmax.ts";
 export * from "./swiglu.ts";
 export { differentiable, type Gradient, stopGradient, Tape, type Vjp } from "./tape.ts";
 export * from "./top-k.ts";
 export { unfold } from "./unfold.ts";
-export { measureLimits } from "../kernels/limits.ts";
