@@ -72,7 +72,7 @@ export function hintsFor({ platform, vulkanLoader, requestedAdapter }: HostDescr
   }
   if (isLinux && adapterClass === "embedded")
     hints.push(
-      "Without one, mesa-vulkan-drivers of Mesa 25 or later computes 2.5 to 4 times faster than the embedded adapter.",
+      "Without a GPU, mesa-vulkan-drivers of Mesa 25 or later computes 2.5 to 4 times faster than the embedded adapter.",
     );
   hints.push(
     `MOEBIUS_ADAPTER=hardware, software or embedded chooses the adapter; it is ${requestedAdapter ?? "not set: the best one is taken"}.`,
@@ -110,7 +110,7 @@ function printDiagnosis({ host, device, hints, selfTest, passed }: Diagnosis): v
     ],
     selfTest.map(({ family, error, tolerance, ok, ms, problem }) => [
       family,
-      Number.isNaN(error) ? "-" : error.toExponential(1),
+      Number.isNaN(error) ? "-" : error === 0 ? "0" : error.toExponential(1),
       tolerance === 0 ? "exact" : tolerance.toExponential(0),
       ok ? "ok" : (problem ?? "WRONG"),
       ms,

@@ -4,6 +4,7 @@
 import { parseArgs } from "node:util";
 import { requestDevice } from "@moebius/runtime/device";
 import { TimeMoe, trainTimeMoe } from "@moebius/timeseries";
+import { extendHeads } from "./extend-heads.ts";
 import { bikeSharingTrain, packagedSeries } from "./real-series.ts";
 import { report } from "./report.ts";
 
@@ -45,5 +46,6 @@ const steps = trainTimeMoe(model, {
   resume: true,
 });
 for await (const step of steps) report(step);
-await model.save(values.out, { dtype: "bfloat16" });
+using extended = await extendHeads(model, [1, 24, 48, 96, 168, 192]);
+await extended.save(values.out, { dtype: "bfloat16" });
 console.log(`saved ${values.out}`);

@@ -39,6 +39,7 @@ const schema = z
   )
   .loose() // published files hold more, such as transformers_version
   .check(({ value, issues }) => {
+    if (issues.length > 0) return; // keys that are wrong on their own say enough
     const expect = (isRight: boolean, key: keyof typeof value & string, message: string) => {
       if (!isRight) issues.push({ code: "custom", input: value[key], path: [key], message });
     };
@@ -84,9 +85,10 @@ export type TimeMoeConfigInput = z.input<typeof schema>;
 export function parseConfig(config: unknown, source = "config.json"): TimeMoeConfig {
   const parsed = schema.safeParse(config, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path, message, input }) =>
-    [...path, `${message}, got ${input === undefined ? "nothing" : JSON.stringify(input)}`].join(" "),
-  );
+  const faults = parsed.error.issues.map(({ path: [key, index], message, input }) => {
+    const place = key === undefined ? "" : `${String(key)}${index === undefined ? "" : `[${String(index)}]`} `;
+    return `${place}${message}, got ${input === undefined ? "nothing" : JSON.stringify(input)}`;
+  });
   throw new ConfigError(`${source}: ${faults.join("; ")}`);
 }
 

@@ -68,7 +68,7 @@ describe("parseConfig", () => {
     [{ tie_word_embeddings: true }, "tie_word_embeddings must be false: the heads have weights of their own, got true"],
     [{ horizon_lengths: [] }, "horizon_lengths must have at least one length, got []"],
     [{ horizon_lengths: "8" }, 'horizon_lengths must be a list of whole numbers, got "8"'],
-    [{ horizon_lengths: [1, 0] }, "horizon_lengths 1 must be a whole number of at least 1, got 0"],
+    [{ horizon_lengths: [1, 0] }, "horizon_lengths[1] must be a whole number of at least 1, got 0"],
     [
       { horizon_lengths: [1, 8, 8] },
       "horizon_lengths must ascend, since a forecast takes the largest that fits, got [1,8,8]",

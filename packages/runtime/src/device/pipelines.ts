@@ -55,14 +55,15 @@ export class PipelineCache {
     const variants = this.#pipelines.get(kernel) ?? new Map<string, Pipeline>();
     const known = variants.get(key);
     if (known) return known;
-    const pipeline = this.#build(kernel, defines ?? {}, key);
+    const pipeline = this.#build(kernel, defines ?? {});
     this.#pipelines.set(kernel, variants.set(key, pipeline));
     return pipeline;
   }
 
-  #build(kernel: Kernel, defines: Defines, key: string): Pipeline {
+  #build(kernel: Kernel, defines: Defines): Pipeline {
     const { subgroups, f16, immediates } = this.#features;
-    const label = key === "" ? kernel.name : `${kernel.name}(${key})`;
+    const chosen = Object.entries(defines).map(([define, value]) => `${define}=${value}`);
+    const label = [kernel.name, ...chosen].join(" ");
     const body = preprocess(kernel.name, kernel.code, { SUBGROUPS: subgroups, ...defines }, kernel.includes);
     const { fields, sizeBytes } = paramLayout(kernel.name, body);
     const paramsAreImmediate = immediates && sizeBytes <= MAX_IMMEDIATE_BYTES;
