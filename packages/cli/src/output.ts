@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { open, rename, rm, stat, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { access, constants, open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
 import { UserError } from "./user-error.ts";
 
 const reasons: Record<string, string> = {
@@ -12,6 +12,26 @@ const reasons: Record<string, string> = {
   EROFS: "the file system is read-only",
   ENOSPC: "the disk is full",
 };
+
+/**
+ * Refuses an output file before the work whose result it is to hold.
+ * @param extensions the kinds that can be written, such as ["csv", "json"]
+ * @throws {UserError} for a name of another kind, and for a place that cannot be written as far as can be told without writing
+ */
+export async function checkOutputFile(option: string, file: string, extensions: readonly string[]): Promise<void> {
+  if (!extensions.includes(extname(file).slice(1).toLowerCase()))
+    throw new UserError(`${option}: "${file}" must end in ${extensions.map((one) => `.${one}`).join(" or ")}`);
+  const target = await stat(file).catch(() => undefined);
+  if (target?.isDirectory()) throw new UserError(`${option}: cannot write ${file}: it is a folder`);
+  try {
+    const folder = dirname(file);
+    if (!(await stat(folder)).isDirectory()) throw Object.assign(new Error(), { code: "ENOTDIR" });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    const reason = reasons[(error as NodeJS.ErrnoException).code ?? ""] ?? (error as Error).message;
+    throw new UserError(`${option}: cannot write ${file}: ${reason}`, { cause: error });
+  }
+}
 
 /**
  * Writes a file wholly or not at all: into a temporary file beside it, flushed to the disk, then renamed over it.

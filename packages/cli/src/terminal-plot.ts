@@ -11,6 +11,8 @@ export interface TerminalPlotOptions {
   readonly heightRows?: number;
   /** What stands under the first point, the first forecast point and the last point, such as dates. */
   readonly labels?: { readonly start: string; readonly forecast: string; readonly end: string };
+  /** Positions in the history that get a red mark below the axis, such as anomalies. */
+  readonly marks?: readonly number[];
   /** Default: as stdout has it. */
   readonly color?: boolean;
 }
@@ -26,8 +28,8 @@ export function terminalPlot(
   forecast: ArrayLike<number>,
   options: TerminalPlotOptions = {},
 ): string {
-  const { title, heightRows = 12, labels, color = colorsFor(process.stdout).isColorSupported } = options;
-  const { blue, bold, dim } = createColors(color);
+  const { title, heightRows = 12, labels, marks = [], color = colorsFor(process.stdout).isColorSupported } = options;
+  const { blue, bold, dim, red } = createColors(color);
   const widthColumns = options.widthColumns ?? Math.min(100, process.stdout.columns ?? 100);
 
   const known = [...bridgeGaps(history), ...bridgeGaps(forecast)];
@@ -58,6 +60,7 @@ export function terminalPlot(
     ...(title === undefined ? [] : [bold(truncate(title, widthColumns))]),
     ...rows,
     dim(axis),
+    ...(marks.length === 0 ? [] : [red(" ".repeat(labelWidth + 1) + markRow(marks, historyWidth / history.length))]),
     dim(placeLabels(labelWidth + 1, boundary, labelWidth + 1 + plotWidth, start, middle, end)),
   ].join("\n");
 }
@@ -105,6 +108,12 @@ function tickFormat(min: number, max: number): (value: number) => string {
   const range = max - min || scale || 1;
   const decimals = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(range))));
   return (value) => value.toFixed(decimals);
+}
+
+function markRow(marks: readonly number[], columnsPerValue: number): string {
+  const row: string[] = [];
+  for (const mark of marks) row[Math.floor(mark * columnsPerValue)] = "▲";
+  return Array.from(row, (mark) => mark ?? " ").join("");
 }
 
 /** The start label at the left, the middle one from its column on, the end one at the right; one that would overlap is left out. */

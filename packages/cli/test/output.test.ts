@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { toCsv, UserError, writeAtomically } from "../src/index.ts";
+import { checkOutputFile, toCsv, UserError, writeAtomically } from "../src/index.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -39,6 +39,24 @@ describe("writeAtomically", () => {
     await mkdir(file);
     await expect(writeAtomically(file, "x")).rejects.toThrow(new UserError(`cannot write ${file}: it is a folder`));
     expect(await readdir(folder)).toEqual(["out.csv"]);
+  });
+});
+
+describe("checkOutputFile", () => {
+  const check = (name: string) => checkOutputFile("--output", join(folder, name), ["csv", "json"]);
+
+  test("a name of a known kind in a folder that is there passes, and nothing is written", async () => {
+    await check("out.CSV");
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("another kind, a missing folder, a file or folder in the way are the user's mistakes", async () => {
+    await writeFile(join(folder, "file"), "");
+    await mkdir(join(folder, "folder.csv"));
+    await expect(check("out.xlsx")).rejects.toThrow(/--output: ".*out.xlsx" must end in .csv or .json/);
+    await expect(check("missing/out.csv")).rejects.toThrow("its folder does not exist");
+    await expect(check("file/out.csv")).rejects.toThrow("a part of its path is not a folder");
+    await expect(check("folder.csv")).rejects.toThrow("it is a folder");
   });
 });
 

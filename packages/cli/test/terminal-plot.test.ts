@@ -31,6 +31,12 @@ describe("terminalPlot", () => {
     expect(row.indexOf("\u001b[34m")).toBeGreaterThan(row.lastIndexOf("─"));
   });
 
+  test("marks stand below the axis, under their values", () => {
+    const rows = terminalPlot(wave(55), [], { ...plain, marks: [0, 27, 54] }).split("\n");
+    // 5 + 1 columns of labels and axis, then 54 for 55 values
+    expect(rows.at(-2)).toBe(`      ▲${" ".repeat(25)}▲${" ".repeat(26)}▲`);
+  });
+
   test("bridges missing values", () => {
     const gap = terminalPlot([0, Number.NaN, Number.NaN, 3], [], plain);
     expect(gap).toBe(terminalPlot([0, 1, 2, 3], [], plain));

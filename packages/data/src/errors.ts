@@ -16,15 +16,18 @@ export class DataError extends Error {
   readonly file: string;
   readonly line: number | undefined;
   readonly column: string | undefined;
+  /** The option of `seriesFromTable` that would accept this input. */
+  readonly option: "gaps" | "missing" | "idColumn" | undefined;
 
-  constructor(place: Place, message: string) {
+  constructor(place: Place, message: string, option?: "gaps" | "missing" | "idColumn") {
     const line = place.line === undefined ? "" : `, ${place.unit ?? "line"} ${place.line}`;
     const column = place.column === undefined ? "" : `, column "${place.column}"`;
-    super(`${place.file}${line}${column}: ${message}`);
+    super(`${place.file}${line}${column}: ${message}${option === undefined ? "" : ` (option ${option})`}`);
     this.name = "DataError";
     this.file = place.file;
     this.line = place.line;
     this.column = place.column;
+    this.option = option;
   }
 }
 

@@ -91,7 +91,8 @@ export function numericColumn(table: Table, name: string, options: { missing?: "
       if (options.missing !== "nan")
         throw new DataError(
           table.place(row, name),
-          'the cell is empty, expected a number; fill it in, or allow missing values (missing: "nan")',
+          "the cell is empty, expected a number; fill it in, or allow missing values",
+          "missing",
         );
       values[row] = Number.NaN;
       continue;

@@ -89,6 +89,7 @@ export function timeIndex(
       throw new DataError(
         place(i),
         `${formatTime(at(i))} was already given in ${place(i - 1).unit} ${place(i - 1).line}; keep one row a time, or name the column that tells several series apart`,
+        "idColumn",
       );
   }
   const frequency = detectFrequency(Float64Array.from(rows, (row) => times[row] as number));
@@ -116,7 +117,8 @@ export function timeIndex(
     const first = addSteps(at(0), frequency, (positions[firstGap - 1] as number) + 1);
     throw new DataError(
       place(firstGap),
-      `a time is missing before this row: ${formatTime(first)}, after ${shown(firstGap - 1)}; ${missing} of ${length} are missing at one ${step} a row; add the rows, or ask for gaps to be filled (zero, previous, interpolate or nan)`,
+      `a time is missing before this row: ${formatTime(first)}, after ${shown(firstGap - 1)}; ${missing} of ${length} are missing at one ${step} a row; add the rows, or have the gaps filled`,
+      "gaps",
     );
   }
   return { start: new Date(at(0)), frequency, length, positions, missing };

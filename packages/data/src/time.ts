@@ -183,11 +183,11 @@ const SEASONS: Record<TimeUnit, number> = {
 };
 
 /**
- * Steps in the usual season: 24 hours, 7 days, 52 weeks, 12 months, 4 quarters, 60 minutes or seconds; 1 when a step
- * is no part of one.
+ * Steps in the usual season: 24 hours, 7 days, 52 weeks, 12 months, 4 quarters, 60 minutes or seconds, and a day of
+ * steps of 5 minutes and more; 1 when a step is no part of one.
  */
 export function guessSeason({ unit, step }: Frequency): number {
-  const season = SEASONS[unit] / step;
+  const season = (unit === "minute" && step >= 5 ? 24 * 60 : SEASONS[unit]) / step;
   return Number.isInteger(season) ? season : 1;
 }
 

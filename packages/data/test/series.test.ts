@@ -29,7 +29,7 @@ describe("seriesFromTable", () => {
   test("a gap", () =>
     expect(daily(GAP)).rejects.toThrow(
       'a.csv, line 4, column "day": a time is missing before this row: 2011-01-03, after 2011-01-02 (line 3); 2 of 6 are missing at one day a row; ' +
-        "add the rows, or ask for gaps to be filled (zero, previous, interpolate or nan)",
+        "add the rows, or have the gaps filled (option gaps)",
     ));
   test("unsorted times", () =>
     expect(daily("2011-01-02,1\n2011-01-01,2\n")).rejects.toThrow(

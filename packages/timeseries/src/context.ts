@@ -43,8 +43,3 @@ function bridgeGaps(values: Float64Array): void {
     i = next;
   }
 }
-
-/** @throws {ValueError} naming the option */
-export function expectCount(option: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1) throw new ValueError(`${option} must be a positive integer, got ${value}`);
-}

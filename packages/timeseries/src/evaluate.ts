@@ -1,6 +1,7 @@
 import { mae, mase, mse, naive, seasonalNaive, slidingWindows, smape } from "@moebius/data";
 import { ValueError } from "@moebius/runtime/device";
-import { expectCount, readContext } from "./context.ts";
+import { readContext } from "./context.ts";
+import { expectCount } from "./expect-count.ts";
 import { contextLength, forecastPoints, type PointForecast, type PointForecastOptions } from "./forecast.ts";
 import type { TimeMoeModel } from "./model.ts";
 

@@ -1,6 +1,7 @@
 import { ValueError } from "@moebius/runtime/device";
 import { tensor } from "@moebius/runtime/tensor";
-import { expectCount, readContext } from "./context.ts";
+import { readContext } from "./context.ts";
+import { expectCount } from "./expect-count.ts";
 import { generate } from "./generate.ts";
 import type { TimeMoeModel } from "./model.ts";
 import { denormalise, type Normalisation, normalisationOf, normalise } from "./normalise.ts";

@@ -1,6 +1,6 @@
 import { concat, ones, reshape, slice } from "@moebius/runtime/ops";
 import { scope, type Tensor } from "@moebius/runtime/tensor";
-import { expectCount } from "./context.ts";
+import { expectCount } from "./expect-count.ts";
 import type { TimeMoeModel } from "./model.ts";
 
 type F32 = Tensor<"f32">;

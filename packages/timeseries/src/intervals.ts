@@ -1,6 +1,7 @@
 import { conformalQuantile } from "@moebius/data";
 import { ValueError } from "@moebius/runtime/device";
-import { expectCount, readContext } from "./context.ts";
+import { readContext } from "./context.ts";
+import { expectCount } from "./expect-count.ts";
 import { contextLength, forecastPoints, type PointForecast, type PointForecastOptions } from "./forecast.ts";
 import type { TimeMoeModel } from "./model.ts";
 
@@ -91,7 +92,7 @@ function halfWidths(
   const all = pool(0, horizon);
   if (all.length < needed)
     throw new ValueError(
-      `interval of series ${index}: a coverage of ${interval} needs ${needed} errors of back-tests, there are ${all.length}; lower the interval, or give a longer series`,
+      `interval of series ${index}: a coverage of ${interval} needs ${needed} errors of back-tests, there are ${all.length}; lower the interval, give a longer series, or leave the interval out`,
     );
   return Float64Array.from({ length: horizon }, (_, h) => {
     for (let reach = 0; reach < horizon; reach++) {

@@ -53,7 +53,7 @@ describe("generate", () => {
   test("leaves no tensor behind", async () => {
     using model = await tinyModel();
     using values = tensor(model.device, context, [2, 16]);
-    const used = () => model.device.memory.usedBytes;
+    const used = () => model.device.memory.use.inUseBytes;
     generate(model, values, { horizon: 13 }).dispose();
     await model.device.flush();
     const before = used();

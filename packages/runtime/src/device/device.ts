@@ -319,19 +319,20 @@ export class Device implements Disposable {
       this.#markSubmitted(last);
     } else {
       this.#waitingBatches++;
-      this.#tail = this.#tail.then(() => this.#submitWhenReady(records, last, missing));
+      this.#tail = this.#tail
+        .then(() => this.#submitWhenReady(records, last, missing))
+        .then(() => void this.#waitingBatches--);
     }
   }
 
   /** Never rejects. */
   async #submitWhenReady(records: readonly DeviceRecord[], last: number, missing: Iterable<Pipeline>): Promise<void> {
     const outcomes = await Promise.allSettled(Array.from(missing, (pipeline) => pipeline.ready));
-    this.#waitingBatches--;
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed) {
       this.#raise(failed.reason);
-      this.#startFlush();
       this.#dropUntil = this.#recorded;
+      this.#startFlush(); // ends the batch there
     }
     if (this.#disposed) return;
     // Copies go on: they bring host data, which nothing else would bring again.

@@ -50,6 +50,11 @@ export class PipelineCache {
     });
   }
 
+  /** Specialisations on their way. */
+  get numCompiling(): number {
+    return this.#compiling;
+  }
+
   get(kernel: Kernel, defines: Defines | undefined): Pipeline {
     const key = defines ? Object.entries(defines).join() : "";
     const variants = this.#pipelines.get(kernel) ?? new Map<string, Pipeline>();

@@ -111,6 +111,7 @@ function sizeClass(sizeBytes: number): number {
 /** Hands out buffers and takes them back for reuse. Contents are garbage: a kernel writes every element it owns. */
 export class BufferPool {
   readonly #memory: Memory;
+  /** By size, each list with the oldest buffer last. */
   readonly #free = new Map<number, DeviceBuffer[]>();
   #heir: BufferPool | undefined;
 
@@ -153,9 +154,11 @@ export class BufferPool {
     }
   }
 
+  /** In order of age, not of return: then equal steps get equal buffers, and find their bind groups. */
   #put(buffer: DeviceBuffer): void {
-    const list = this.#free.get(buffer.sizeBytes);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.sizeBytes, [buffer]);
+    const list = this.#free.get(buffer.sizeBytes) ?? [];
+    const at = list.findLastIndex((other) => other.id > buffer.id);
+    list.splice(at + 1, 0, buffer);
+    this.#free.set(buffer.sizeBytes, list);
   }
 }

@@ -63,6 +63,13 @@ test("a released buffer serves the next allocation of its class, and no earlier 
   expect(device.memory.use.buffersCreated).toBe(3);
 });
 
+test("free buffers are handed out by age, in whatever order they came back, so that equal steps get equal buffers", async () => {
+  using device = await deviceOf();
+  const buffers = ["a", "b", "c"].map((name) => device.allocate(256, name));
+  for (const index of [1, 2, 0]) buffers[index]?.release();
+  expect(buffers.map(() => device.allocate(256, "again").id)).toEqual(buffers.map(({ id }) => id));
+});
+
 describe("trim", () => {
   test("leaves a buffer that a pending record uses, and the record's result is right", async () => {
     using device = await deviceOf();
