@@ -1,59 +1,72 @@
-import { mae, mase, naive, type Series, seasonalNaive, smape } from "@moebius/data";
-import type { PointForecastOptions, TimeMoe } from "@moebius/timeseries";
-import { seasonOf } from "./read-series.ts";
+import type { ProgressEvent } from "@moebius/cli";
+import { mae, mase, naive, seasonalNaive, smape } from "@moebius/data";
+import type { TimeMoe } from "@moebius/timeseries";
+import type { Input } from "./read-series.ts";
 
+/** Means over all windows of all series. */
 export interface BacktestScore {
-  method: string;
+  method: "model" | "seasonal naive" | "naive";
   windows: number;
   mae: number;
   mase: number;
   smape: number;
 }
 
-export interface BacktestOptions {
+interface BacktestOptions {
   horizon: number;
-  /** Forecasts a series, each ending one horizon before the next. */
+  /** Forecasts a series, each of the horizon before that of the one before; fewer where the series is short. */
   count: number;
   context: number | undefined;
-  onProgress?: PointForecastOptions["onProgress"];
+  report: (event: ProgressEvent) => void;
 }
 
-/** Scores forecasts from the past of each series, beside the naive ones: means over all windows. */
+interface Window {
+  season: number;
+  past: Float64Array;
+  actual: Float64Array;
+}
+
+/** Scores rolling forecasts of the end of each series, each from what came before, beside the naive ones. */
 export async function backtest(
   model: TimeMoe,
-  series: readonly Series[],
-  { horizon, count, context, onProgress }: BacktestOptions,
+  { series }: Input,
+  { horizon, count, context, report }: BacktestOptions,
 ): Promise<BacktestScore[]> {
-  const windows = series.flatMap((one) => {
-    const season = seasonOf(one);
-    // A window needs two seasons before it, so that the seasonal naive forecast and MASE mean something.
-    const fits = Math.max(0, Math.floor((one.values.length - 2 * season) / horizon));
-    return Array.from({ length: Math.min(count, fits) }, (_, i) => {
-      const end = one.values.length - (i + 1) * horizon;
-      return { season, past: one.values.subarray(0, end), actual: one.values.subarray(end, end + horizon) };
-    });
-  });
-  if (windows.length === 0) return [];
+  const windows = series.flatMap(({ values, season }) =>
+    Array.from({ length: count }, (_, i) => values.length - (i + 1) * horizon)
+      .filter((end, i) => i === 0 || end > 2 * season) // two seasons, so that the seasonal naive forecast and MASE mean something
+      .map((end): Window => {
+        const past = values.subarray(0, end);
+        return { season: season < end ? season : 1, past, actual: values.subarray(end, end + horizon) };
+      }),
+  );
   const forecasts = await model.forecastMany(
     windows.map(({ past }) => past),
-    { horizon, ...(context === undefined ? {} : { context }), onProgress },
+    {
+      horizon,
+      ...(context === undefined ? {} : { context }),
+      onProgress: ({ done, total }) => report({ stage: "score the past", done, total }),
+    },
   );
-  const score = (method: string, of: (i: number) => ArrayLike<number>): BacktestScore => {
-    const mean = (f: (forecast: ArrayLike<number>, i: number) => number) =>
-      windows.reduce((sum, _, i) => sum + f(of(i), i), 0) / windows.length;
-    const at = (i: number) => windows[i] as (typeof windows)[number];
+  const score = (method: BacktestScore["method"], of: (window: Window, i: number) => ArrayLike<number>) => {
+    const predicted = windows.map(of);
+    const mean = (error: (forecast: ArrayLike<number>, window: Window) => number) => {
+      const errors = windows.map((window, i) => error(predicted[i] ?? [], window)).filter(Number.isFinite);
+      return errors.reduce((sum, each) => sum + each, 0) / errors.length;
+    };
     return {
       method,
       windows: windows.length,
-      mae: mean((forecast, i) => mae(forecast, at(i).actual)),
-      mase: mean((forecast, i) => mase(forecast, at(i).actual, at(i).past, at(i).season)),
-      smape: mean((forecast, i) => smape(forecast, at(i).actual)),
+      mae: mean((forecast, { actual }) => mae(forecast, actual)),
+      mase: mean((forecast, { actual, past, season }) => mase(forecast, actual, past, season)),
+      smape: mean((forecast, { actual }) => smape(forecast, actual)),
     };
   };
-  const at = (i: number) => windows[i] as (typeof windows)[number];
   return [
-    score("model", (i) => forecasts[i]?.mean ?? []),
-    score("seasonal naive", (i) => seasonalNaive(at(i).past, horizon, at(i).season)),
-    score("naive", (i) => naive(at(i).past, horizon)),
+    score("model", (_, i) => forecasts[i]?.mean ?? []),
+    ...(series.some(({ season }) => season > 1)
+      ? [score("seasonal naive", ({ past, season }) => seasonalNaive(past, horizon, season))]
+      : []),
+    score("naive", ({ past }) => naive(past, horizon)),
   ];
 }

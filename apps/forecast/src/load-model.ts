@@ -1,18 +1,43 @@
 import { fileURLToPath } from "node:url";
-import type { Progress } from "@moebius/cli";
-import { type Device, requestDevice } from "@moebius/runtime/device";
-import { bundledModelUrl, TimeMoe } from "@moebius/timeseries";
+import { createProgress, type Progress } from "@moebius/cli";
+import type { Device } from "@moebius/runtime/device";
+import type { TimeMoe } from "@moebius/timeseries";
 import type { ModelOptions } from "./options.ts";
 
-/** Requests a device and loads the model onto it, saying so. */
-export async function loadModel(
-  { model, adapter }: ModelOptions,
-  progress: Progress,
-): Promise<{ device: Device; model: TimeMoe }> {
-  const device = await requestDevice({ ...(adapter ? { adapter } : {}), onNotice: progress.say });
-  const loaded = await TimeMoe.fromPretrained(model ?? fileURLToPath(bundledModelUrl), {
-    device,
-    onProgress: progress.report,
-  });
-  return { device, model: loaded };
+export interface Session {
+  readonly device: Device;
+  readonly model: TimeMoe;
+  readonly progress: Progress;
+}
+
+/** How often to look whether kernels compile: they do in each new process, for seconds where the driver keeps no cache. */
+const LOOK_MS = 500;
+
+/** Requests a device, makes or loads a model on it, works with it and clears up. Heavy packages load here, so that --help need not wait. */
+export async function withModel<T>(
+  { adapter, quiet, json }: ModelOptions & { quiet?: boolean; json?: boolean },
+  load: (device: Device, progress: Progress) => Promise<TimeMoe>,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  using progress = createProgress({ quiet: quiet || json });
+  const { requestDevice } = await import("@moebius/runtime/device");
+  using device = await requestDevice({ ...(adapter ? { adapter } : {}), onNotice: progress.say });
+  using model = await load(device, progress);
+  const watch = setInterval(() => {
+    const { count, numCompiling } = device.pipelines;
+    if (numCompiling > 0) progress.report({ stage: "compile kernels", done: count - numCompiling, total: count });
+  }, LOOK_MS);
+  try {
+    const result = await work({ device, model, progress });
+    await device.finish();
+    return result;
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** Loads the checkpoint that the options name, or the one that comes along. */
+export async function pretrained(model: string | undefined, device: Device, progress: Progress): Promise<TimeMoe> {
+  const { bundledModelUrl, TimeMoe } = await import("@moebius/timeseries");
+  return TimeMoe.fromPretrained(model ?? fileURLToPath(bundledModelUrl), { device, onProgress: progress.report });
 }

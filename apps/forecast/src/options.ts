@@ -1,6 +1,9 @@
-import { type Command, list, Option, positiveInteger, UserError } from "@moebius/cli";
-import type { GapPolicy } from "@moebius/data";
+import { type Command, checkOutputFile, list, Option, positiveInteger } from "@moebius/cli";
+import type { TableFormat } from "@moebius/data";
 import type { AdapterChoice } from "@moebius/runtime/device";
+
+/** What takes the place of a missing value. */
+export type Fill = "error" | "zero" | "previous" | "interpolate";
 
 /** Where the series are in the file. */
 export interface InputOptions {
@@ -8,7 +11,10 @@ export interface InputOptions {
   timeColumn?: string;
   hourColumn?: string;
   idColumn?: string;
-  fill: GapPolicy;
+  fill: Fill;
+  missing: Fill;
+  season?: number;
+  format?: TableFormat;
 }
 
 export interface ModelOptions {
@@ -17,42 +23,58 @@ export interface ModelOptions {
   context?: number;
 }
 
-export interface SharedOptions {
-  json: boolean;
-  quiet: boolean;
-}
+const FILLS = ["error", "zero", "previous", "interpolate"];
 
 export function addInputOptions(command: Command): Command {
   return command
     .argument("<data>", "CSV, TSV, JSON lines, JSON or parquet file, gzipped or not; - reads standard input")
     .option(
       "-c, --column <names>",
-      "columns to use, separated by commas (default: the only numeric one)",
+      "columns to use, separated by commas or repeated (default: the only numeric one)",
       list("--column"),
     )
-    .option("-t, --time-column <name>", "column of time stamps (default: the first one that holds times)")
+    .option("-t, --time-column <name>", "column of time stamps (default: the only one that holds times)")
     .option("--hour-column <name>", "column of hours 0 to 23, where the time column holds dates")
     .option("--id-column <name>", "column that tells several series apart")
+    .addOption(new Option("--fill <how>", "what to do where a time has no row").choices(FILLS).default("error"))
+    .addOption(new Option("--missing <how>", "what to do where a cell is empty").choices(FILLS).default("error"))
+    .option(
+      "--season <points>",
+      "length of the season (default: by the time step: 24 hours, 7 days, 12 months, …)",
+      positiveInteger("--season"),
+    )
     .addOption(
-      new Option("--fill <how>", "what to do with missing time stamps and empty cells")
-        .choices(["error", "zero", "previous", "interpolate"])
-        .default("error"),
+      new Option("--format <kind>", "what the input holds (default: by its extension; csv for -)").choices([
+        "csv",
+        "tsv",
+        "jsonl",
+        "json",
+        "parquet",
+      ]),
     );
 }
 
 export function addModelOptions(command: Command): Command {
-  return command
-    .option("-m, --model <folder or hub id>", "checkpoint to use (default: the one that comes along)")
-    .option("--context <points>", "points of history that the model looks at", positiveInteger("--context"))
-    .addOption(
-      new Option("--adapter <kind>", "what to compute on").choices(["auto", "hardware", "software", "embedded"]),
-    );
+  return addAdapterOption(
+    command
+      .option("-m, --model <folder or hub id>", "checkpoint to use (default: the one that comes along)")
+      .option("--context <points>", "most points of history to look at (default: 512)", positiveInteger("--context")),
+  );
 }
 
-/** Refuses an output file of an unknown kind before any work is done. */
-export function expectExtension(option: string, file: string | undefined, allowed: readonly string[]): void {
-  if (file === undefined) return;
-  const extension = file.slice(file.lastIndexOf(".") + 1).toLowerCase();
-  if (!allowed.includes(extension))
-    throw new UserError(`${option}: "${file}" must end in ${allowed.map((one) => `.${one}`).join(" or ")}`);
+export function addAdapterOption(command: Command): Command {
+  return command.addOption(
+    new Option("--adapter <kind>", "what to compute on (default: auto, the best there is)").choices([
+      "auto",
+      "hardware",
+      "software",
+      "embedded",
+    ]),
+  );
+}
+
+/** Refuses bad output files before any work; an option that was not given is fine. */
+export async function checkOutputs(files: Readonly<Record<string, readonly [string | undefined, string[]]>>) {
+  for (const [option, [file, extensions]] of Object.entries(files))
+    if (file !== undefined) await checkOutputFile(option, file, extensions);
 }

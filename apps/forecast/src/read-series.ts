@@ -1,92 +1,89 @@
 import { UserError } from "@moebius/cli";
 import {
+  DataError,
   describeFrequency,
   formatTime,
   guessSeason,
-  parseTime,
   readTable,
   type Series,
   seriesFromTable,
-  type Table,
   timestampsOf,
 } from "@moebius/data";
+import { chooseColumns } from "./columns.ts";
+import { fillCells } from "./fill-cells.ts";
 import type { InputOptions } from "./options.ts";
 
-/** Rows looked at to tell what a column holds. */
-const SAMPLE_ROWS = 100;
-
-/** Reads the series that the options name, or the only ones that there can be. */
-export async function readSeries(file: string, options: InputOptions): Promise<Series[]> {
-  const table = await readTable(file);
-  const timeColumn = options.timeColumn ?? findTimeColumn(table);
-  const columns = options.column ?? [onlyNumericColumn(table, [timeColumn, options.hourColumn, options.idColumn])];
-  const series = seriesFromTable(table, {
-    columns,
-    gaps: options.fill,
-    missing: options.fill === "error" ? "error" : "nan",
-    ...(timeColumn === undefined ? {} : { timeColumn }),
-    ...(options.hourColumn === undefined ? {} : { hourColumn: options.hourColumn }),
-    ...(options.idColumn === undefined ? {} : { idColumn: options.idColumn }),
-  });
-  return series.map((one) => fillCells(one, options.fill));
+/** A series without a missing value. */
+export interface InputSeries extends Series {
+  /** Points of its season, 1 when it has none. */
+  readonly season: number;
+  readonly filledCells: number;
 }
 
-/** The first column whose first rows all hold times, unless its name is that of a plain number. */
-function findTimeColumn(table: Table): string | undefined {
-  return table.columns.find((name) => {
-    const column = table.column(name);
-    const sample = Array.from({ length: Math.min(SAMPLE_ROWS, table.rowCount) }, (_, row) => column.text(row));
-    // A year or a count of seconds is a time only where nothing better is there: such columns must be named.
-    return sample.every((text) => parseTime(text) !== undefined && /[-/:Q]/i.test(text));
-  });
+export interface Input {
+  /** File name, for messages. */
+  readonly source: string;
+  readonly series: readonly InputSeries[];
 }
 
-function onlyNumericColumn(table: Table, taken: readonly (string | undefined)[]): string {
-  const numeric = table.columns.filter((name) => {
-    if (taken.includes(name)) return false;
-    const column = table.column(name);
-    return Array.from({ length: Math.min(SAMPLE_ROWS, table.rowCount) }, (_, row) => column.text(row)).every(
-      (text) => text === "" || Number.isFinite(Number(text)),
-    );
-  });
-  if (numeric.length === 1) return numeric[0] as string;
-  throw new UserError(
-    numeric.length === 0
-      ? `${table.source}: no column holds numbers; its columns are ${table.columns.join(", ")}`
-      : `${table.source}: choose with --column among the numeric columns ${numeric.join(", ")}`,
-  );
-}
+/** The flags behind the options that a DataError names. */
+const FLAGS = {
+  gaps: "--fill zero, previous or interpolate",
+  missing: "--missing zero, previous or interpolate",
+  idColumn: "--id-column, or --hour-column for a column of hours",
+};
 
-/** Empty cells, which `fill` allows, are filled as missing rows are. */
-function fillCells(series: Series, fill: InputOptions["fill"]): Series {
-  if (!series.values.some(Number.isNaN)) return series;
-  const values = series.values.slice();
-  let filled = series.filled;
-  for (let i = 0; i < values.length; i++) {
-    if (!Number.isNaN(values[i])) continue;
-    filled++;
-    const next = values.findIndex((value, k) => k > i && !Number.isNaN(value));
-    const before = values[i - 1] ?? values[next] ?? 0;
-    if (fill === "zero") values[i] = 0;
-    else
-      values[i] =
-        fill === "interpolate" && next > 0 && i > 0
-          ? before + ((values[next] as number) - before) / (next - i + 1)
-          : before;
+/** Reads the series that the options name, or the only ones that there can be. @throws {UserError} naming file, line and remedy */
+export async function readSeries(file: string, options: InputOptions): Promise<Input> {
+  const { fill, missing, format, hourColumn, idColumn } = options;
+  try {
+    const table = await readTable(file, format === undefined ? {} : { format });
+    const { values, time } = chooseColumns(table, options);
+    const series = seriesFromTable(table, {
+      columns: values,
+      gaps: fill,
+      missing: missing === "error" ? "error" : "nan",
+      ...(time === undefined ? {} : { timeColumn: time }),
+      ...(hourColumn === undefined ? {} : { hourColumn }),
+      ...(idColumn === undefined ? {} : { idColumn }),
+    });
+    return {
+      source: table.source,
+      series: series.map((one) => ({
+        ...one,
+        filledCells: fillCells(one.values, missing),
+        season: options.season ?? (one.frequency ? guessSeason(one.frequency) : 1),
+      })),
+    };
+  } catch (error) {
+    if (!(error instanceof DataError) || error.option === undefined) throw error;
+    throw new UserError(error.message.replace(`option ${error.option}`, FLAGS[error.option]), { cause: error });
   }
-  return { ...series, values, filled };
 }
 
-/** Season of a series by its frequency, 1 when it has none. */
-export function seasonOf({ frequency }: Series): number {
-  return frequency ? guessSeason(frequency) : 1;
+/** @throws {UserError} naming the first series that has fewer values, and the remedy */
+export function expectLength({ source, series }: Input, length: number, why: string): void {
+  const short = series.find(({ values }) => values.length < length);
+  if (short) throw new UserError(`${source}: ${short.id} has ${short.values.length} values, ${why}`);
 }
 
-/** "17544 hourly values of cnt, 2011-01-01 00:00 to 2012-12-31 23:00; 165 were missing and filled" */
-export function describeSeries(series: Series): string {
-  const { id, values, frequency, filled } = series;
+/** "cnt: 17544 values, one an hour, 2011-01-01 to 2012-12-31 23:00; 165 missing times filled" */
+export function describeSeries(series: InputSeries): string {
+  const { id, values, frequency, filled, filledCells } = series;
   const times = timestampsOf(series);
-  const span =
-    times && times.length > 0 ? `, ${formatTime(times[0] as number)} to ${formatTime(times.at(-1) as number)}` : "";
-  return `${values.length} ${frequency ? `${describeFrequency(frequency)} ` : ""}values of ${id}${span}${filled > 0 ? `; ${filled} were missing and filled` : ""}`;
+  const step = frequency ? `one ${frequency.step === 1 ? "a" : "every"} ${describeFrequency(frequency)}` : "in order";
+  const span = times ? `, ${formatTime(times[0] as number)} to ${formatTime(times.at(-1) as number)}` : "";
+  const notes = [
+    ...(filled > 0 ? [`${filled} missing times filled`] : []),
+    ...(filledCells > 0 ? [`${filledCells} empty cells filled`] : []),
+  ];
+  return [`${id}: ${values.length} values, ${step.replace("a hour", "an hour")}${span}`, ...notes].join("; ");
+}
+
+/** One line a series, or one for all where there are many. */
+export function describeInput({ source, series }: Input): string {
+  if (series.length <= 5) return series.map(describeSeries).join("\n");
+  const lengths = series.map(({ values }) => values.length);
+  const filled = series.reduce((sum, one) => sum + one.filled + one.filledCells, 0);
+  return `${source}: ${series.length} series of ${Math.min(...lengths)} to ${Math.max(...lengths)} values${filled > 0 ? `; ${filled} missing values filled` : ""}`;
 }

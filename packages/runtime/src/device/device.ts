@@ -50,7 +50,8 @@ export class Device implements Disposable {
   /** The first error that nobody was told yet. */
   #failure: MoebiusError | undefined;
   /** The last error: it concerns all that was awaited when it came. */
-  #raised: MoebiusError | undefined;
+  #lastError: MoebiusError | undefined;
+  #numErrors = 0;
   /** Dispatches up to this record follow one that did not compile. */
   #dropUntil = 0;
   #disposed = false;
@@ -190,7 +191,7 @@ export class Device implements Disposable {
   async #read(source: DeviceBuffer, offsetBytes: number, sizeBytes: number): Promise<ArrayBuffer> {
     this.#throwIfUnusable();
     if (this.#recorder) throw new DeviceValidationError("a capture cannot read results back; read them after replay");
-    const raisedBefore = this.#raised;
+    const errorsBefore = this.#numErrors;
     const size = Math.max(4, Math.ceil(sizeBytes / 4) * 4);
     this.counters.reads++;
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
@@ -199,7 +200,7 @@ export class Device implements Disposable {
     try {
       await this.flush();
       const problem = await settle(staging.mapAsync(GPUMapMode.READ), this.#gently).catch((error: Error) => error);
-      this.#throwIfFailed(raisedBefore);
+      this.#throwIfFailed(errorsBefore);
       if (problem) throw new DeviceLostError(`reading back failed: ${problem.message || "the device was lost"}`);
       return staging.getMappedRange().slice(0, sizeBytes);
     } finally {
@@ -210,18 +211,18 @@ export class Device implements Disposable {
   /** Submits what is recorded once its pipelines are compiled. @throws the first error of any earlier work */
   flush(): Promise<void> {
     if (this.#recorder) throw new DeviceValidationError("a capture cannot flush");
-    const raisedBefore = this.#raised;
+    const errorsBefore = this.#numErrors;
     this.#startFlush();
-    return handled(this.#tail.then(() => this.#throwIfFailed(raisedBefore)));
+    return handled(this.#tail.then(() => this.#throwIfFailed(errorsBefore)));
   }
 
   /** Resolves when the device has done all that was recorded. */
   finish(): Promise<void> {
-    const raisedBefore = this.#raised;
+    const errorsBefore = this.#numErrors;
     const done = async () => {
       await this.flush();
       await settle(this.gpu.queue.onSubmittedWorkDone(), this.#gently);
-      this.#throwIfFailed(raisedBefore);
+      this.#throwIfFailed(errorsBefore);
     };
     return handled(done());
   }
@@ -373,14 +374,15 @@ export class Device implements Disposable {
   }
 
   #raise(error: unknown): void {
-    this.#raised = this.#typed(error);
-    this.#failure ??= this.#raised; // the first one is the cause; the others follow from it
+    this.#lastError = this.#typed(error);
+    this.#numErrors++;
+    this.#failure ??= this.#lastError; // the first one is the cause; the others follow from it
   }
 
-  /** Throws what was raised since `raisedBefore` was noted, and what nobody was told yet. */
-  #throwIfFailed(raisedBefore: MoebiusError | undefined): void {
+  /** Throws what came since `errorsBefore` was noted, and what nobody was told yet. */
+  #throwIfFailed(errorsBefore: number): void {
     this.#throwIfUnusable();
-    if (this.#raised && this.#raised !== raisedBefore) throw this.#raised;
+    if (this.#numErrors > errorsBefore) throw this.#lastError;
   }
 
   #throwIfUnusable(): void {

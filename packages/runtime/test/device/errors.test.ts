@@ -12,7 +12,7 @@ import {
   ShapeError,
 } from "../../src/device/index.ts";
 import { tensor } from "../../src/tensor/index.ts";
-import { dispatchBroken, scaled } from "./kernels.ts";
+import { brokenKernel, dispatchBroken, scaled } from "./kernels.ts";
 
 const device = await testDevice();
 
@@ -36,6 +36,16 @@ describe("a shader that does not compile", () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     for (const read of reads) await expect(read).rejects.toBeInstanceOf(ShaderError);
     expect(await scaled(x, 4).item()).toBe(4);
+  });
+
+  test("rejects every read again when it is used again", async () => {
+    const kernel = brokenKernel();
+    const [x, y] = [tensor(device, [1]), tensor(device, [2])];
+    for (let round = 0; round < 2; round++) {
+      dispatchBroken(device, x, y, kernel);
+      const outcomes = await Promise.allSettled([y.read(), y.read(), device.finish()]);
+      expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected", "rejected"]);
+    }
   });
 
   test("when nobody awaits, the next call throws it", async () => {

@@ -26,13 +26,15 @@ export function scaled(x: F32, factor: number, term = 0, out = empty(x.device, x
   return out;
 }
 
-/** A kernel that does not compile: line 3 of its text names an unknown variable. Every call makes another one. */
-export function dispatchBroken(device: Device, x: F32, y: F32): void {
-  const kernel = defineKernel(
+/** A kernel that does not compile: line 3 of its text names an unknown variable. */
+export const brokenKernel = () =>
+  defineKernel(
     "broken",
     `@group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(64) fn main() { y[0] = x[0] + nowhere; }`,
   );
+
+export function dispatchBroken(device: Device, x: F32, y: F32, kernel = brokenKernel()): void {
   device.dispatch({ kernel, bindings: [x.binding(), y.binding()], grid: [1] });
 }

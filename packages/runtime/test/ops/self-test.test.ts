@@ -1,19 +1,37 @@
+import { readdir, readFile } from "node:fs/promises";
 import { testDevice } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
+import { profile } from "../../src/device/index.ts";
 import { addScalar } from "../../src/ops/index.ts";
-import { runCase, type SelfTestCase, selfTest } from "../../src/ops/self-test/self-test.ts";
+import { runCase, type SelfTestCase, type SelfTestResult, selfTest } from "../../src/ops/self-test/self-test.ts";
 
 const device = await testDevice();
 
 describe("selfTest", () => {
   test("every kernel family agrees with float64, and each is reported as it ends", async () => {
     const reported: string[] = [];
-    const results = await selfTest(device, ({ family }) => reported.push(family));
+    let results: SelfTestResult[] = [];
+    const report = await profile(device, async () => {
+      results = await selfTest(device, ({ family }) => reported.push(family));
+    });
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.map(({ family }) => family)).toEqual(reported);
     expect(new Set(reported).size).toBe(reported.length);
+    // A new kernel wants a case in src/ops/self-test, so that doctor can vouch for it.
+    expect(report.kernels.map(({ kernel }) => kernel).sort()).toEqual(await kernelFiles());
   });
 });
+
+/** The .wgsl files that are kernels, not parts of others. */
+async function kernelFiles(): Promise<string[]> {
+  const folder = new URL("../../src/kernels/", import.meta.url);
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".wgsl"));
+  const texts = await Promise.all(names.map((name) => readFile(new URL(name, folder), "utf8")));
+  return names
+    .filter((_, i) => texts[i]?.includes("@compute"))
+    .map((name) => name.replace(".wgsl", ""))
+    .sort();
+}
 
 describe("runCase", () => {
   const shifted: SelfTestCase = {
