@@ -1,4 +1,4 @@
-import { createProgram, positiveInteger, run } from "@moebius/cli";
+import { createProgram, doctorCommand, positiveInteger, run } from "@moebius/cli";
 import { printBench, printRow, runBench } from "./cases/bench.ts";
 import { printParity, runParity } from "./parity/parity.ts";
 
@@ -36,5 +36,7 @@ program
     });
     if (!json) printBench(rows);
   });
+
+doctorCommand(program);
 
 await run(program);
