@@ -57,7 +57,7 @@ class TimeMoeLayer extends DecoderBlock {
       config.use_dense
         ? dense()
         : new MoeLayer(device, {
-            router: new TopKRouter(device, { hiddenSize, numExperts, topK }), // weights as they are: not renormalised
+            router: new TopKRouter(device, { hiddenSize, numExperts, topK, initializer }), // weights as they are: not renormalised
             experts: new SwigluExperts(device, {
               hiddenSize,
               numExperts,
@@ -65,7 +65,7 @@ class TimeMoeLayer extends DecoderBlock {
               initializer,
             }),
             sharedExpert: dense(),
-            sharedExpertGate: true,
+            sharedExpertGate: new Linear(device, { inFeatures: hiddenSize, outFeatures: 1, initializer }),
           }),
     );
   }

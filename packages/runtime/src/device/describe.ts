@@ -35,7 +35,8 @@ export function describeDevice(
   { adapterClass, subgroups, immediates, memoryBudgetBytes }: Circumstances,
 ): DeviceDescription {
   return {
-    adapter: info.description || info.device || info.vendor,
+    // A browser names the vendor and the architecture only.
+    adapter: info.description || info.device || `${info.vendor} ${info.architecture}`.trim(),
     adapterClass,
     vendor: info.vendor,
     architecture: info.architecture,

@@ -1,7 +1,7 @@
 import type { Device } from "../device/device.ts";
 import { ShapeError } from "../device/errors.ts";
 import type { SwigluFeedForward } from "../nn/feed-forward.ts";
-import { Linear } from "../nn/linear.ts";
+import type { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { add, multiply, sigmoid } from "../ops/elementwise.ts";
 import { reshape } from "../ops/layout.ts";
@@ -16,8 +16,8 @@ export interface MoeLayerOptions<State> {
   experts: Experts;
   /** An expert that every token takes. */
   sharedExpert?: SwigluFeedForward;
-  /** Scales the shared expert by sigmoid(w · x), as Qwen2-MoE and Time-MoE do. */
-  sharedExpertGate?: boolean;
+  /** From H to 1: scales the shared expert by sigmoid(w · x), as Qwen2-MoE and Time-MoE do. */
+  sharedExpertGate?: Linear;
   /** Names under which the parts register their parameters. Default: gate, experts, shared_expert, shared_expert_gate. */
   names?: { router?: string; experts?: string; sharedExpert?: string; sharedExpertGate?: string };
 }
@@ -29,10 +29,7 @@ export class MoeLayer<State = undefined> extends Module {
   readonly sharedExpert: SwigluFeedForward | undefined;
   readonly sharedExpertGate: Linear | undefined;
 
-  constructor(
-    device: Device,
-    { router, experts, sharedExpert, sharedExpertGate = false, names = {} }: MoeLayerOptions<State>,
-  ) {
+  constructor(device: Device, { router, experts, sharedExpert, sharedExpertGate, names = {} }: MoeLayerOptions<State>) {
     super(device);
     if (router.numExperts !== experts.numExperts || router.hiddenSize !== experts.hiddenSize)
       throw new ShapeError(
@@ -42,12 +39,7 @@ export class MoeLayer<State = undefined> extends Module {
     this.experts = this.child(names.experts ?? "experts", experts);
     this.sharedExpert = sharedExpert && this.child(names.sharedExpert ?? "shared_expert", sharedExpert);
     this.sharedExpertGate =
-      sharedExpert && sharedExpertGate
-        ? this.child(
-            names.sharedExpertGate ?? "shared_expert_gate",
-            new Linear(device, { inFeatures: router.hiddenSize, outFeatures: 1 }),
-          )
-        : undefined;
+      sharedExpertGate && this.child(names.sharedExpertGate ?? "shared_expert_gate", sharedExpertGate);
   }
 
   /**

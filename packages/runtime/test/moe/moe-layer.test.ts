@@ -1,7 +1,7 @@
 import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { GeluExperts, MoeLayer, SwigluExperts, TopKRouter } from "../../src/moe/index.ts";
-import { type Parameter, SwigluFeedForward } from "../../src/nn/index.ts";
+import { Linear, type Parameter, SwigluFeedForward } from "../../src/nn/index.ts";
 import { Tape } from "../../src/ops/index.ts";
 import { RandomKey, scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 import { type LayerWeights, type ReferenceLayer, referenceLayer, smallestGap } from "./layer-reference.ts";
@@ -30,7 +30,7 @@ function layerOf(c: LayerCase): MoeLayer {
     ...(sharedSize
       ? {
           sharedExpert: new SwigluFeedForward(device, { hiddenSize, intermediateSize: sharedSize }),
-          sharedExpertGate: true,
+          sharedExpertGate: new Linear(device, { inFeatures: hiddenSize, outFeatures: 1 }),
         }
       : {}),
   });

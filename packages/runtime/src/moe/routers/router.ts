@@ -1,6 +1,6 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
-import { Module } from "../../nn/module.ts";
+import { type Initializer, Module } from "../../nn/module.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Routing } from "../routing.ts";
 
@@ -8,6 +8,8 @@ export interface RouterOptions {
   hiddenSize: number;
   numExperts: number;
   topK: number;
+  /** Of the router's weights. Default: normal with deviation 0.02. */
+  initializer?: Initializer;
 }
 
 export interface RouteContext {
@@ -20,15 +22,17 @@ export abstract class Router<State = undefined> extends Module {
   readonly hiddenSize: number;
   readonly numExperts: number;
   readonly topK: number;
+  protected readonly initializer: Initializer | undefined;
 
   /** @throws {ConfigError} unless 1 ≤ topK ≤ numExperts */
-  constructor(device: Device, { hiddenSize, numExperts, topK }: RouterOptions) {
+  constructor(device: Device, { hiddenSize, numExperts, topK, initializer }: RouterOptions) {
     super(device);
     if (!(topK >= 1 && topK <= numExperts))
       throw new ConfigError(`router: need 1 ≤ topK ≤ numExperts, got topK=${topK}, numExperts=${numExperts}`);
     this.hiddenSize = hiddenSize;
     this.numExperts = numExperts;
     this.topK = topK;
+    this.initializer = initializer;
   }
 
   /** @param x [N, H]; @param state what the router of the layer before passed on */

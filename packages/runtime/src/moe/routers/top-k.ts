@@ -24,7 +24,7 @@ export interface TopKRouterOptions extends RouterOptions {
  * @see Shazeer et al. 2017, arXiv:1701.06538, without noise; Fedus et al. 2021, arXiv:2101.03961, for the capacity
  */
 export class TopKRouter extends Router {
-  readonly weight = this.parameter("weight", [this.numExperts, this.hiddenSize]);
+  readonly weight = this.parameter("weight", [this.numExperts, this.hiddenSize], this.initializer);
   readonly normalizeTopK: boolean;
   readonly capacityFactor: number | undefined;
   readonly priority: PlanOptions["priority"];
