@@ -17,7 +17,7 @@ export const LAYERS: Readonly<Record<string, { mayImport: readonly string[]; laz
   "runtime/optim": { mayImport: ["runtime/nn", "runtime/ops", "runtime/kernels", "runtime/tensor", "runtime/device"] },
   "runtime/train": { mayImport: ["runtime/*"] },
 
-  testing: { mayImport: ["runtime/*"] },
+  testing: { mayImport: ["runtime/*", "software-adapter"] },
   cli: { mayImport: ["runtime/*"] },
   timeseries: { mayImport: ["data", "runtime/*"] },
 

@@ -1,4 +1,4 @@
-import { createProgram, run } from "@moebius/cli";
+import { createProgram, doctorCommand, run } from "@moebius/cli";
 import { addAnomaliesCommand } from "./anomalies-command.ts";
 import { addEvaluateCommand } from "./evaluate-command.ts";
 import { addForecastCommand } from "./forecast-command.ts";
@@ -11,7 +11,7 @@ const program = createProgram({
   examples: [
     {
       command: "forecast sales.csv --column revenue --horizon 30 --plot sales.png",
-      does: "forecast a column and draw it",
+      does: "forecast a column and draw it (more: forecast forecast --help)",
     },
     { command: "forecast evaluate sales.csv --column revenue --horizons 7,30", does: "compare with naive forecasts" },
     { command: "forecast anomalies sensors.csv --column temperature --plot odd.png", does: "find unusual points" },
@@ -23,5 +23,6 @@ addForecastCommand(program);
 addEvaluateCommand(program);
 addAnomaliesCommand(program);
 addTrainCommand(program);
+doctorCommand(program);
 
 await run(program);

@@ -2,19 +2,13 @@ import { addExamples, type Command, positiveInteger, printJson, probability, typ
 import { futureTimestamps } from "@moebius/data";
 import type { Forecast } from "@moebius/timeseries";
 import { backtest } from "./backtest.ts";
-import { explainRouting } from "./explain-routing.ts";
-import { type Outcome, printForecasts, toJson, writeFiles } from "./forecast-report.ts";
+import { type Outcome, printForecasts, type ReportOptions, toJson, writeFiles } from "./forecast-report.ts";
 import { pretrained, withModel } from "./load-model.ts";
 import { addInputOptions, addModelOptions, checkOutputs, type InputOptions, type ModelOptions } from "./options.ts";
 import { describeInput, expectLength, type Input, readSeries } from "./read-series.ts";
 
-export interface ForecastCommandOptions extends InputOptions, ModelOptions, SharedOptions {
-  horizon?: number;
+interface Options extends InputOptions, ModelOptions, SharedOptions, ReportOptions {
   intervals: number | false;
-  output?: string;
-  plot?: string;
-  backtest?: number;
-  explainRouting?: string;
 }
 
 /** Points forecast of a series without a season. */
@@ -45,9 +39,7 @@ export function addForecastCommand(program: Command): void {
       "--explain-routing <file>",
       "draw which experts are used as .png or .svg, or write the routing trace as .jsonl",
     )
-    .action(async (file: string, _: unknown, command: Command) =>
-      forecast(file, command.optsWithGlobals<ForecastCommandOptions>()),
-    );
+    .action(async (file: string, _: unknown, command: Command) => forecast(file, command.optsWithGlobals<Options>()));
   addExamples(command, [
     { command: "forecast sales.csv --column revenue --horizon 30 --plot sales.png", does: "forecast and draw a month" },
     { command: "cat sales.csv | forecast - --no-intervals --json", does: "read standard input, answer with JSON" },
@@ -55,7 +47,7 @@ export function addForecastCommand(program: Command): void {
   ]);
 }
 
-async function forecast(file: string, options: ForecastCommandOptions): Promise<void> {
+async function forecast(file: string, options: Options): Promise<void> {
   await checkOutputs({
     "--output": [options.output, ["csv", "json"]],
     "--plot": [options.plot, ["png", "svg"]],
@@ -83,8 +75,12 @@ async function forecast(file: string, options: ForecastCommandOptions): Promise<
           onProgress: report,
         },
       );
-      const scores = options.backtest && (await backtest(model, input, { horizon, context, count: options.backtest, report }));
-      if (options.explainRouting !== undefined) await explainRouting(model, series, options.explainRouting, context);
+      const scores =
+        options.backtest && (await backtest(model, input, { horizon, context, count: options.backtest, report }));
+      if (options.explainRouting !== undefined) {
+        const { explainRouting } = await import("./explain-routing.ts");
+        await explainRouting(model, series, options.explainRouting, context);
+      }
       return {
         input,
         horizon,
@@ -103,7 +99,7 @@ async function forecast(file: string, options: ForecastCommandOptions): Promise<
   else printForecasts(outcome, options);
 }
 
-function checkLengths(input: Input, horizon: number, { intervals, backtest }: ForecastCommandOptions): void {
+function checkLengths(input: Input, horizon: number, { intervals, backtest }: Options): void {
   expectLength(input, MIN_VALUES, `a forecast needs at least ${MIN_VALUES}; give more rows`);
   if (intervals !== false)
     expectLength(

@@ -2,7 +2,6 @@ import { forecastSpec, printTable, renderChart, terminalPlot, toCsv, writeAtomic
 import { formatTime, timestampsOf } from "@moebius/data";
 import type { Forecast } from "@moebius/timeseries";
 import type { BacktestScore } from "./backtest.ts";
-import type { ForecastCommandOptions } from "./forecast-command.ts";
 import type { Input, InputSeries } from "./read-series.ts";
 
 /** A forecast of one series. */
@@ -21,6 +20,15 @@ export interface Outcome {
   backtest?: readonly BacktestScore[];
 }
 
+/** Options of the command that shape its report. */
+export interface ReportOptions {
+  horizon?: number;
+  backtest?: number;
+  output?: string;
+  plot?: string;
+  explainRouting?: string;
+}
+
 /** Horizons of history beside the forecast in pictures; at least so many points. */
 const HISTORY_HORIZONS = 3;
 const MIN_HISTORY = 96;
@@ -30,9 +38,9 @@ const MAX_DETAILED = 3;
 const MAX_DRAWN = 20;
 const MAX_ROWS = 24;
 
-export function printForecasts(outcome: Outcome, options: ForecastCommandOptions): void {
+export function printForecasts(outcome: Outcome, options: ReportOptions): void {
   const { results, horizon, backtest } = outcome;
-  if (results.length <= MAX_DETAILED) for (const result of results) printDetails(result);
+  if (results.length <= MAX_DETAILED) for (const result of results) printDetails(result, results.length > 1);
   else {
     console.log();
     printTable(
@@ -50,14 +58,16 @@ export function printForecasts(outcome: Outcome, options: ForecastCommandOptions
   }
   const constant = results.filter(({ forecast }) => forecast.constant).map(({ series }) => series.id);
   if (constant.length > 0)
-    console.log(`\nNote: the last values of ${constant.slice(0, 5).join(", ")} are all the same, so the forecast repeats them.`);
+    console.log(
+      `\nNote: the last values of ${constant.slice(0, 5).join(", ")} are all the same, so the forecast repeats them.`,
+    );
   if (backtest) printBacktest(backtest, outcome, options.backtest ?? 0);
   console.log(`\n${summary(outcome, options)}`);
 }
 
-function printDetails(result: Result): void {
+function printDetails(result: Result, named: boolean): void {
   const { series, forecast, times } = result;
-  console.log();
+  console.log(named ? `\n${series.id}\n` : "");
   printTable(
     headers(result).map((header) => ({ header })),
     rows(result),
@@ -91,7 +101,7 @@ function printBacktest(scores: readonly BacktestScore[], { input, horizon }: Out
 }
 
 /** "24 points forecast with a 90 % interval; wrote next.csv, drew next.png" */
-function summary({ results, horizon, interval }: Outcome, options: ForecastCommandOptions): string {
+function summary({ results, horizon, interval }: Outcome, options: ReportOptions): string {
   const files = [
     ...(options.output === undefined ? [] : [`wrote ${options.output}`]),
     ...(options.plot === undefined
@@ -99,7 +109,7 @@ function summary({ results, horizon, interval }: Outcome, options: ForecastComma
       : [`drew ${results.length > MAX_DRAWN ? `the first ${MAX_DRAWN} series in ` : ""}${options.plot}`]),
     ...(options.explainRouting === undefined ? [] : [`experts in ${options.explainRouting}`]),
   ];
-  const points = `${horizon} points${options.horizon === undefined ? " (choose with --horizon)" : ""}`;
+  const points = `${horizon} points${options.horizon === undefined ? " (another --horizon can be chosen)" : ""}`;
   const what = results.length === 1 ? `${points} forecast` : `${points} forecast of each of ${results.length} series`;
   const how = interval === undefined ? "" : ` with a ${percent(interval)} interval`;
   const where = files.length > 0 ? files.join(", ") : "--plot draws them, --output writes them";
@@ -125,7 +135,7 @@ export function toJson({ horizon, interval, results, backtest }: Outcome) {
   };
 }
 
-export async function writeFiles(outcome: Outcome, { output, plot }: ForecastCommandOptions): Promise<void> {
+export async function writeFiles(outcome: Outcome, { output, plot }: ReportOptions): Promise<void> {
   if (output !== undefined)
     await writeAtomically(
       output,

@@ -74,8 +74,8 @@ export function describeSeries(series: InputSeries): string {
   const step = frequency ? `one ${frequency.step === 1 ? "a" : "every"} ${describeFrequency(frequency)}` : "in order";
   const span = times ? `, ${formatTime(times[0] as number)} to ${formatTime(times.at(-1) as number)}` : "";
   const notes = [
-    ...(filled > 0 ? [`${filled} missing times filled`] : []),
-    ...(filledCells > 0 ? [`${filledCells} empty cells filled`] : []),
+    ...(filled > 0 ? [`${filled} missing ${filled === 1 ? "time" : "times"} filled`] : []),
+    ...(filledCells > 0 ? [`${filledCells} empty ${filledCells === 1 ? "cell" : "cells"} filled`] : []),
   ];
   return [`${id}: ${values.length} values, ${step.replace("a hour", "an hour")}${span}`, ...notes].join("; ");
 }
@@ -84,6 +84,8 @@ export function describeSeries(series: InputSeries): string {
 export function describeInput({ source, series }: Input): string {
   if (series.length <= 5) return series.map(describeSeries).join("\n");
   const lengths = series.map(({ values }) => values.length);
+  const [least, most] = [Math.min(...lengths), Math.max(...lengths)];
   const filled = series.reduce((sum, one) => sum + one.filled + one.filledCells, 0);
-  return `${source}: ${series.length} series of ${Math.min(...lengths)} to ${Math.max(...lengths)} values${filled > 0 ? `; ${filled} missing values filled` : ""}`;
+  const length = least === most ? `${least}` : `${least} to ${most}`;
+  return `${source}: ${series.length} series of ${length} values${filled > 0 ? `; ${filled} missing values filled` : ""}`;
 }

@@ -10,29 +10,41 @@ export const DRIVER_FILES = [LOADER, "libvk_swiftshader.so", DRIVER_DESCRIPTION]
 
 const TAR_BLOCK = 512;
 
-function* tarFiles(tar: Buffer): Generator<[name: string, data: Buffer]> {
+function* tarFiles(tar: Buffer): Generator<[file: string, data: Buffer]> {
   for (let at = 0; at + TAR_BLOCK <= tar.length && tar[at] !== 0; ) {
     const name = tar.toString("latin1", at, at + 100).replace(/\0.*/s, "");
     const sizeBytes = Number.parseInt(tar.toString("latin1", at + 124, at + 136), 8);
-    yield [path.basename(name), tar.subarray(at + TAR_BLOCK, at + TAR_BLOCK + sizeBytes)];
+    if (!name.endsWith("/")) yield [name, tar.subarray(at + TAR_BLOCK, at + TAR_BLOCK + sizeBytes)];
     at += TAR_BLOCK * (1 + Math.ceil(sizeBytes / TAR_BLOCK));
   }
 }
 
+/** @throws {SoftwareAdapterError} when the archive is damaged */
+export function decompress(archive: string): Buffer {
+  try {
+    return brotliDecompressSync(readFileSync(archive));
+  } catch (error) {
+    throw new SoftwareAdapterError(`${archive} is damaged (${(error as Error).message}): install the packages again`);
+  }
+}
+
+/**
+ * Lists the files in an archive of the carrier's.
+ * @param archive a tar file, brotli-compressed
+ * @returns path within the archive to content
+ * @throws {SoftwareAdapterError} when the archive is damaged
+ */
+export function readArchive(archive: string): Map<string, Buffer> {
+  return new Map(tarFiles(decompress(archive)));
+}
+
 /**
  * Reads the driver's files out of the carrier's archive.
- * @param archive a tar file, brotli-compressed
  * @returns name to content, one entry for each of DRIVER_FILES
  * @throws {SoftwareAdapterError} when the archive is damaged or lacks one of them
  */
 export function readDriverFiles(archive: string): Map<string, Buffer> {
-  let tar: Buffer;
-  try {
-    tar = brotliDecompressSync(readFileSync(archive));
-  } catch (error) {
-    throw new SoftwareAdapterError(`${archive} is damaged (${(error as Error).message}): install the packages again`);
-  }
-  const all = new Map(tarFiles(tar));
+  const all = new Map([...readArchive(archive)].map(([file, data]) => [path.basename(file), data]));
   const files = new Map<string, Buffer>();
   for (const name of DRIVER_FILES) {
     const data = all.get(name);

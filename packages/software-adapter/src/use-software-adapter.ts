@@ -1,4 +1,3 @@
-import os from "node:os";
 import path from "node:path";
 import { DRIVER_DESCRIPTION, LOADER } from "./archive.ts";
 import { findCarrier } from "./carrier.ts";
@@ -17,9 +16,7 @@ export function useSoftwareAdapter(): boolean {
   if (process.platform !== "linux" || process.arch !== "x64") return false;
   const carrier = findCarrier();
   if (!carrier) return false;
-  const userCache = process.env.XDG_CACHE_HOME || path.join(os.homedir(), ".cache");
-  const caches = [userCache, carrier.modulesCache].map((cache) => path.join(cache, "moebius"));
-  process.env.VK_DRIVER_FILES = installDriver(carrier.archive, `swiftshader-${carrier.version}`, caches);
+  process.env.VK_DRIVER_FILES = installDriver(carrier.archive, `swiftshader-${carrier.version}`, carrier.caches);
   return true;
 }
 

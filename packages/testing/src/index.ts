@@ -1,4 +1,4 @@
+export { hasShared, sharedPath } from "#shared";
 export { checkOp, expectClose, type OpCase } from "./check-op.ts";
 export { testDevice } from "./device.ts";
 export { uniform, uniformArray } from "./random.ts";
-export { hasShared, sharedPath } from "./shared.ts";

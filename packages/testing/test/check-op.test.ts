@@ -13,7 +13,9 @@ describe("checkOp", () => {
   });
 
   test("catches a wrong value", async () => {
-    await expect(checkOp(device, { op: (x) => scale(square(x), 1.001), reference, inputs })).rejects.toThrow(/value\[\d\]/);
+    await expect(checkOp(device, { op: (x) => scale(square(x), 1.001), reference, inputs })).rejects.toThrow(
+      /value\[\d\]/,
+    );
   });
 
   test("catches a wrong gradient behind a right value", async () => {

@@ -44,7 +44,7 @@ export function forecastSpec({
   const values = series.flatMap((one) => rows(one, intervalName));
   const parts = [
     { name: "history", color: colors.history, used: true },
-    { name: "forecast", color: colors.forecast, used: true },
+    { name: "forecast", color: colors.forecast, used: series.some((one) => one.forecast.length > 0) },
     { name: intervalName, color: colors.forecast, used: series.some((one) => one.lower && one.upper) },
     { name: "actual", color: colors.truth, used: series.some((one) => one.truth) },
     { name: "anomaly", color: colors.anomaly, used: series.some((one) => one.anomalies) },

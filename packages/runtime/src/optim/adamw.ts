@@ -1,11 +1,12 @@
 import { ConfigError } from "../device/errors.ts";
-import { adamwUpdate, gradientControl } from "../kernels/adamw.ts";
+import { adamwUpdate } from "../kernels/adamw.ts";
 import { zeros } from "../kernels/fill.ts";
+import { gradientControl } from "../kernels/gradient-norm.ts";
 import type { Parameter } from "../nn/module.ts";
 import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Optimizer, OptimizerDefinition, OptimizerStep } from "./optimizer.ts";
-import { constant, type Schedule } from "./schedules.ts";
+import { isMatrix, type Optimizer, type OptimizerDefinition, type OptimizerStep } from "./optimizer.ts";
+import { type Schedule, scheduleOf } from "./schedules.ts";
 
 export interface AdamwOptions {
   learningRate: number | Schedule;
@@ -23,13 +24,14 @@ export interface AdamwOptions {
 
 /**
  * Adam with decoupled weight decay. A step whose gradients are not finite changes nothing.
+ * @throws {ConfigError} for a setting out of range
  * @see Loshchilov and Hutter 2017, arXiv:1711.05101, algorithm 2
  */
 export function adamw(options: AdamwOptions): OptimizerDefinition {
-  const { betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01 } = options;
-  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && epsilon > 0 && weightDecay >= 0))
+  const { betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, clipNorm = 0 } = options;
+  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1 && epsilon > 0 && weightDecay >= 0 && clipNorm >= 0))
     throw new ConfigError(
-      `adamw: need 0 ≤ betas < 1, epsilon > 0, weightDecay ≥ 0; got betas ${beta1}, ${beta2}, epsilon ${epsilon}, weightDecay ${weightDecay}`,
+      `adamw: need 0 ≤ betas < 1, epsilon > 0, weightDecay ≥ 0, clipNorm ≥ 0; got betas ${beta1}, ${beta2}, epsilon ${epsilon}, weightDecay ${weightDecay}, clipNorm ${clipNorm}`,
     );
   return { bind: (parameters) => new Adamw(parameters, options) };
 }
@@ -41,8 +43,8 @@ class Adamw implements Optimizer {
 
   constructor(parameters: ReadonlyMap<string, Parameter>, options: AdamwOptions) {
     this.#options = options;
-    this.#schedule = typeof options.learningRate === "number" ? constant(options.learningRate) : options.learningRate;
-    const { decays = (_, { rank }) => rank >= 2 } = options;
+    this.#schedule = scheduleOf(options.learningRate);
+    const { decays = isMatrix } = options;
     this.#slots = new Map(
       [...parameters].map(([name, parameter]) => {
         const moment = () => keep(zeros(parameter.device, parameter.shape, "f32"));
@@ -52,22 +54,17 @@ class Adamw implements Optimizer {
   }
 
   step(gradients: ReadonlyMap<Tensor, Tensor<"f32">>, step: number, totalSteps: number): OptimizerStep {
-    const { betas: [beta1, beta2] = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, clipNorm = 0 } = this.#options;
+    const { betas = [0.9, 0.999], epsilon = 1e-8, weightDecay = 0.01, clipNorm = 0 } = this.#options;
+    // The moments decay by the rounded betas: corrected for those, the means are exact.
+    const [beta1, beta2] = [Math.fround(betas[0]), Math.fround(betas[1])];
     const learningRate = this.#schedule(step, totalSteps);
     const control = gradientControl([...gradients.values()], clipNorm);
     const rate = learningRate / (1 - beta1 ** (step + 1));
     const second = 1 / (1 - beta2 ** (step + 1));
     for (const { parameter, decays, ...moments } of this.#slots.values()) {
       const gradient = gradients.get(parameter);
-      if (gradient)
-        adamwUpdate(parameter, moments, gradient, control, {
-          beta1,
-          beta2,
-          rate,
-          second,
-          epsilon,
-          decay: decays ? learningRate * weightDecay : 0,
-        });
+      const decay = decays ? learningRate * weightDecay : 0;
+      if (gradient) adamwUpdate(parameter, moments, gradient, control, { beta1, beta2, rate, second, epsilon, decay });
     }
     return { control, learningRate };
   }

@@ -20,3 +20,6 @@ export interface Optimizer extends Disposable {
 export interface OptimizerDefinition {
   bind(parameters: ReadonlyMap<string, Parameter>): Optimizer;
 }
+
+/** Which parameters decay where nothing else is said: matrices and banks, so no biases and norms. */
+export const isMatrix = (_name: string, { rank }: Parameter): boolean => rank >= 2;

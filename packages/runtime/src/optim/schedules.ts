@@ -38,6 +38,21 @@ export function inverseSquareRoot(peak: number, { warmupSteps }: { warmupSteps: 
   return (step) => (step < warmupSteps ? peak * warmup(step, warmupSteps) : peak * Math.sqrt(warmupSteps / (step + 1)));
 }
 
+/** Rises linearly for `warmupSteps`; then the rate is multiplied by `factor` after every `every` steps of the run. */
+export function stepDecay(
+  peak: number,
+  { every, factor = 0.1, warmupSteps = 0 }: { every: number; factor?: number; warmupSteps?: number },
+): Schedule {
+  if (!(every >= 1 && factor > 0 && factor <= 1))
+    throw new ConfigError(`stepDecay: need every ≥ 1 and 0 < factor ≤ 1, got every=${every}, factor=${factor}`);
+  return (step) => peak * warmup(step, warmupSteps) * factor ** Math.floor(step / every);
+}
+
+/** A number is the same rate at every step. */
+export function scheduleOf(rate: number | Schedule): Schedule {
+  return typeof rate === "number" ? constant(rate) : rate;
+}
+
 /** The first step already moves: (step + 1) / warmupSteps. */
 function warmup(step: number, warmupSteps: number): number {
   return warmupSteps === 0 ? 1 : Math.min(1, (step + 1) / warmupSteps);

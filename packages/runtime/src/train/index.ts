@@ -1,9 +1,3 @@
 export { GradientLedger, type LedgerPage } from "./ledger.ts";
-export {
-  type BatchSource,
-  type StepContext,
-  type StepLoss,
-  Trainer,
-  type TrainerOptions,
-  type TrainingStep,
-} from "./trainer.ts";
+export type { BatchSource, StepContext, StepLoss, TrainerOptions, TrainingEvent, TrainingStep } from "./options.ts";
+export { Trainer } from "./trainer.ts";

@@ -14,6 +14,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 export interface RunState {
   /** Steps done. */
   step: number;
+  /** Of the whole run as it was planned, which schedules depend on. */
+  totalSteps: number;
   seed: number;
   /** The loader's own state. */
   data: unknown;

@@ -2,7 +2,6 @@ import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { type Initializer, Parameter } from "../../src/nn/module.ts";
 import { adamw } from "../../src/optim/adamw.ts";
-import { cosine, inverseSquareRoot, linearDecay } from "../../src/optim/schedules.ts";
 import { type Tensor, tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -65,21 +64,14 @@ describe("adamw", () => {
     for (const moment of optimizer.state().values()) expect([...(await moment.read())]).toEqual([0, 0, 0]);
   });
 
+  test("the first step is exactly the learning rate, whatever the gradient and the betas", async () => {
+    const p = parameter([4], [0, 0, 0, 0]);
+    using optimizer = adamw({ learningRate: 0.25 }).bind(new Map([["p", p]]));
+    optimizer.step(new Map([[p, tensor(device, [3, -0.5, 100, -7])]]), 0, 1);
+    expectClose("p", await p.read(), [-0.25, 0.25, -0.25, 0.25], 3e-7);
+  });
+
   test("impossible settings are an error that names them", () => {
     expect(() => adamw({ learningRate: 1, betas: [1, 0.9] })).toThrow("adamw: need 0 ≤ betas < 1");
-  });
-});
-
-describe("schedules", () => {
-  test("cosine rises to the peak, halves in the middle and ends at the minimum", () => {
-    const rate = cosine(2, { warmupSteps: 10, minimum: 1 });
-    expect([0, 4, 9].map((step) => rate(step, 110))).toEqual([0.2, 1, 2]);
-    expect(rate(60, 110)).toBeCloseTo(1.5, 12);
-    expect(rate(110, 110)).toBeCloseTo(1, 12);
-  });
-
-  test("linear and inverse square root decay", () => {
-    expect(linearDecay(1, { warmupSteps: 0 })(25, 100)).toBeCloseTo(0.75, 12);
-    expect(inverseSquareRoot(1, { warmupSteps: 16 })(63, 0)).toBeCloseTo(0.5, 12);
   });
 });

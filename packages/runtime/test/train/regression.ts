@@ -4,7 +4,7 @@ import { Linear, Module } from "../../src/nn/index.ts";
 import { mseLoss } from "../../src/ops/regression-loss.ts";
 import { adamw, cosine } from "../../src/optim/index.ts";
 import { RandomKey, type Tensor, tensor } from "../../src/tensor/index.ts";
-import { type BatchSource, Trainer } from "../../src/train/index.ts";
+import { type BatchSource, Trainer, type TrainerOptions } from "../../src/train/index.ts";
 
 const [INPUTS, HIDDEN, BATCH] = [4, 8, 32];
 
@@ -34,8 +34,13 @@ export class TinyModel extends Module {
   }
 }
 
+interface TinyBatch {
+  x: Float32Array<ArrayBuffer>;
+  y: Float32Array<ArrayBuffer>;
+}
+
 /** Batch n is drawn from its number alone. */
-export class TinyData implements BatchSource<{ x: Float32Array<ArrayBuffer>; y: Float32Array<ArrayBuffer> }> {
+export class TinyData implements BatchSource<TinyBatch> {
   #position = 0;
 
   next() {
@@ -58,7 +63,7 @@ export class TinyData implements BatchSource<{ x: Float32Array<ArrayBuffer>; y: 
 
 export function tinyTrainer(
   model: TinyModel,
-  options: { folder?: string; resume?: boolean; checkpointEvery?: number; ledgerEvery?: number } = {},
+  options: Partial<Omit<TrainerOptions<TinyBatch>, "model" | "loss">> = {},
 ) {
   const { device } = model;
   return new Trainer({

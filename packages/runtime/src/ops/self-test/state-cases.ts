@@ -1,7 +1,11 @@
-import { adamwUpdate, gradientControl } from "../../kernels/adamw.ts";
+import { adamwUpdate } from "../../kernels/adamw.ts";
 import { zeros } from "../../kernels/fill.ts";
+import { gradientControl } from "../../kernels/gradient-norm.ts";
 import { kvAppend } from "../../kernels/kv-append.ts";
+import { ledgerTable } from "../../kernels/ledger.ts";
+import { movingAverage } from "../../kernels/moving-average.ts";
 import { randomNormal, randomUniform } from "../../kernels/random.ts";
+import { sgdUpdate } from "../../kernels/sgd.ts";
 import { RandomKey } from "../../tensor/philox.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { dropout } from "../dropout.ts";
@@ -65,6 +69,44 @@ export const STATE_CASES: readonly SelfTestCase[] = [
         g.map((v) => 0.1 * v),
         g.map((v) => 0.01 * v * v),
       ];
+    },
+  },
+  {
+    family: "SGD",
+    tolerance: 1e-5,
+    inputs: [[30], [30], [30]],
+    run: (_, parameter, velocity, gradient) => {
+      const control = gradientControl([gradient as F32], 0.5);
+      const step = { rate: 0.1, momentum: 0.9, nesterov: true, decay: 0.01 };
+      sgdUpdate(parameter as F32, velocity, gradient as F32, control, step);
+      return [parameter as F32, velocity as F32];
+    },
+    reference: (parameter, velocity, gradient) => {
+      const norm = Math.hypot(...(gradient as Float64Array));
+      const g = (gradient as Float64Array).map((v) => (v * 0.5) / norm);
+      const v = g.map((own, i) => 0.9 * at(velocity, i) + own);
+      return [(parameter as Float64Array).map((p, i) => p - 0.1 * (at(g, i) + 0.9 * at(v, i)) - 0.01 * p), v];
+    },
+  },
+  {
+    family: "moving average",
+    tolerance: 1e-6,
+    inputs: [[13], [13]],
+    run: (_, average, x) => {
+      movingAverage(average, x as F32, 0.75);
+      return [average];
+    },
+    reference: (average, x) => [(average as Float64Array).map((v, i) => 0.75 * v + 0.25 * at(x, i))],
+  },
+  {
+    family: "gradient ledger",
+    tolerance: 0,
+    inputs: [[2, 5]],
+    run: (_, parameter) => [ledgerTable([{ parameter, groups: 2 }])],
+    reference: (parameter) => {
+      const words = new Uint32Array(Float32Array.from(parameter as Float64Array).buffer);
+      const checksum = (part: Uint32Array) => part.reduce((sum, word) => Math.imul(sum ^ word, 0x01000193), 0x811c9dc5);
+      return [[0, checksum(words.subarray(0, 5)) >>> 0, 0, checksum(words.subarray(5)) >>> 0]];
     },
   },
   {
