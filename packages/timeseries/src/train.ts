@@ -1,3 +1,4 @@
+import { reshape, slice } from "@moebius/runtime/ops";
 import { adamw, cosine } from "@moebius/runtime/optim";
 import { RandomKey, tensor } from "@moebius/runtime/tensor";
 import { Trainer, type TrainingStep } from "@moebius/runtime/train";
@@ -69,13 +70,16 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     }),
     loss: (batch) => {
       const labelShape = [batchSize, batch.labels.length / batchSize];
+      const lossMask = tensor(device, batch.lossMask, labelShape);
       const { loss, heads, balance, routings } = timeMoeLoss(model, {
         values: tensor(device, batch.values, [batchSize, context]),
         labels: tensor(device, batch.labels, labelShape),
-        lossMask: tensor(device, batch.lossMask, labelShape),
+        lossMask,
       });
       const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
-      return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings };
+      // Positions without a next value are padding: experts need no gradient from them.
+      const mask = reshape(slice(lossMask, 1, 0, context), [batchSize * context]);
+      return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings, mask };
     },
   });
   yield* trainer.run(steps);
