@@ -117,7 +117,7 @@ function summary(judgements: readonly Judgement[], { coverage, output, plot }: O
   const found = judgements.reduce((sum, { anomalies }) => sum + anomalies.length, 0);
   const files = [...(output === undefined ? [] : [`wrote ${output}`]), ...(plot === undefined ? [] : [`drew ${plot}`])];
   const chance = Math.round(judged * (1 - coverage));
-  return `${found} of ${judged} points lie outside the ${percent(coverage)} interval; about ${chance} would by chance${files.length > 0 ? `; ${files.join(", ")}` : ""}.`;
+  return `${found} of ${judged} points lie outside the ${percent(coverage)} interval, where chance alone puts about ${chance}${files.length > 0 ? `; ${files.join(", ")}` : ""}.`;
 }
 
 function chart(judgements: readonly Judgement[], coverage: number) {

@@ -28,7 +28,7 @@ interface Window {
 
 /** Scores rolling forecasts of the end of each series, each from what came before, beside the naive ones. */
 export async function backtest(
-  model: TimeMoe,
+  model: Pick<TimeMoe, "forecastMany">,
   { series }: Input,
   { horizon, count, context, report }: BacktestOptions,
 ): Promise<BacktestScore[]> {

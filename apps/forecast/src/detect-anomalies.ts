@@ -1,5 +1,5 @@
 import { type ProgressEvent, UserError } from "@moebius/cli";
-import { conformalQuantile, formatTime, timestampsOf } from "@moebius/data";
+import { formatTime, timestampsOf } from "@moebius/data";
 import type { TimeMoe } from "@moebius/timeseries";
 import type { InputSeries } from "./read-series.ts";
 
@@ -39,20 +39,20 @@ interface DetectOptions {
 const PAST_HORIZONS = 4;
 
 /**
- * Forecasts a series from its own past, a horizon at a time, and flags what lies outside the interval that holds `coverage` of the
- * errors: of those at the same step of the horizon, and of its neighbours until there are enough.
+ * Forecasts a series from its own past, a horizon at a time, and flags what lies outside the conformal interval. It is calibrated on
+ * the errors of all other forecasts, so that an anomaly does not widen the interval that judges it.
  */
 export async function detectAnomalies(
-  model: TimeMoe,
+  model: Pick<TimeMoe, "forecastMany">,
   series: InputSeries,
   { horizon, coverage, last, context, report }: DetectOptions,
 ): Promise<Judgement> {
   const { values, id } = series;
   const first = Math.max(PAST_HORIZONS * horizon, values.length - (last ?? values.length));
   const needed = Math.ceil(1 / (1 - coverage));
-  if (values.length - first < needed)
+  if (values.length - first < needed + horizon)
     throw new UserError(
-      `${id}: has ${Math.max(0, values.length - first)} values to judge after the first ${first}; a coverage of ${coverage} needs at least ${needed}: give more rows, a lower --coverage or a shorter --horizon`,
+      `${id}: has ${Math.max(0, values.length - first)} values to judge after the first ${first}; a coverage of ${coverage} needs at least ${needed + horizon}: give more rows, a lower --coverage or a shorter --horizon`,
     );
   const origins = Array.from({ length: Math.ceil((values.length - first) / horizon) }, (_, i) => first + i * horizon);
   const forecasts = await model.forecastMany(
@@ -69,7 +69,7 @@ export async function detectAnomalies(
   );
   const errors = expected.map((mean, i) => (values[first + i] as number) - mean);
   const widths = halfWidths(errors, { horizon, coverage, enough: 2 * needed });
-  const width = (i: number) => widths[i % horizon] as number;
+  const width = (i: number) => widths[i] as number;
   const lower = expected.map((mean, i) => mean - width(i));
   const upper = expected.map((mean, i) => mean + width(i));
   const stamps = timestampsOf(series);
@@ -98,13 +98,26 @@ interface WidthOptions {
   enough: number;
 }
 
-/** [horizon] The hours of a day, say, are not equally hard to forecast: each step of the horizon has a width of its own. */
+/**
+ * [errors] The hours of a day, say, are not equally hard to forecast: a width comes of the errors at the same step of the other
+ * forecasts, and at its neighbours until there are enough.
+ */
 function halfWidths(errors: Float64Array, { horizon, coverage, enough }: WidthOptions): Float64Array {
-  return Float64Array.from({ length: horizon }, (_, h) => {
-    for (let reach = 0; reach < horizon; reach++) {
-      const near = errors.filter((_, i) => Math.abs((i % horizon) - h) <= reach);
-      if (near.length >= enough) return conformalQuantile(near, 1 - coverage);
+  const sizes = errors.map(Math.abs);
+  const widths = new Float64Array(errors.length);
+  for (let h = 0; h < horizon; h++) {
+    let reach = 0;
+    const near = () => sizes.filter((_, i) => Math.abs((i % horizon) - h) <= reach);
+    while (reach < horizon && near().length < enough) reach++;
+    const sorted = near().sort();
+    for (let i = h; i < errors.length; i += horizon) {
+      const window = i - h;
+      const own = sizes.slice(window + Math.max(0, h - reach), window + Math.min(horizon, h + reach + 1)).sort();
+      // The ⌈(n + 1) · coverage⌉-th smallest of the n others; 1e-9 for what is whole but for rounding.
+      let at = Math.ceil((sorted.length - own.length + 1) * coverage - 1e-9) - 1;
+      for (const size of own) if (size <= (sorted[at] ?? 0)) at++;
+      widths[i] = sorted[at] ?? Number.POSITIVE_INFINITY;
     }
-    return conformalQuantile(errors, 1 - coverage);
-  });
+  }
+  return widths;
 }

@@ -23,7 +23,7 @@ export const settingsFile = (folder: string): string => path.join(folder, "run.j
 export async function readSettings(folder: string, resume: boolean): Promise<RunSettings | undefined> {
   const file = settingsFile(folder);
   const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
+    if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined; // making the folder says more
     throw new UserError(`cannot read ${file}: ${error.message}`, { cause: error });
   });
   if (text === undefined) return undefined;
