@@ -1,6 +1,8 @@
 import { defineKernel, grid1d } from "../device/kernel.ts";
+import type { Defines } from "../device/preprocess.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./counting-sort.wgsl";
+import { prefixSum } from "./prefix-sum.ts";
 
 const kernel = defineKernel("counting-sort", code);
 
@@ -17,35 +19,59 @@ export interface CountingSort {
   readonly slots: U32;
 }
 
-/** Items a thread looks at for one key. */
-const CHUNK = 256;
+/** Up to here one pass takes the whole key; beyond, the counters would outnumber the items. */
+const ONE_PASS_KEYS = 1024;
+const DIGIT_BITS = 8;
+/** Chunks are made long enough that two dispatches scan the counters, within bounds that keep threads many and their loops short. */
+const COUNTERS = 65_536;
+const MIN_CHUNK = 64;
+const MAX_CHUNK = 512;
 
-/** Sorts items by key, stable, in four dispatches. Work grows with items times keys: made for the experts of a layer. */
+/**
+ * Sorts M items by key: ascending item within a key, the same on every run, work linear in M. Keys of numKeys or more, such as
+ * NONE (0xffffffff), are left out. Four dispatches up to 1,024 keys and 65,536 counters; beyond, a pass for each 8 bits of the key.
+ */
 export function countingSort(keys: U32, numKeys: number): CountingSort {
-  const { device } = keys;
-  const items = keys.size;
-  const chunks = Math.max(1, Math.ceil(items / CHUNK));
+  const { device, size: items } = keys;
   const u32 = (length: number) => empty(device, [length], "u32");
-  const params = { items, keys: numKeys, chunk: CHUNK, chunks };
-  const run = (step: string, threads: number, tensors: U32[]) =>
+  const [counts, offsets, order, slots] = [u32(numKeys), u32(numKeys + 1), u32(items), u32(items)];
+  const onePass = numKeys <= ONE_PASS_KEYS;
+  const digits = onePass ? numKeys + 1 : 2 ** DIGIT_BITS; // numKeys itself stands for all keys left out
+  const passes = onePass ? 1 : Math.ceil((32 - Math.clz32(numKeys)) / DIGIT_BITS);
+  const chunk = Math.min(MAX_CHUNK, Math.max(MIN_CHUNK, Math.ceil((items * digits) / COUNTERS)));
+  const chunks = Math.max(1, Math.ceil(items / chunk));
+  const run = (defines: Defines, pass: number, threads: number, tensors: U32[]) =>
     device.dispatch({
       kernel,
-      defines: { [step]: true },
+      defines,
       bindings: tensors.map((tensor) => tensor.binding()),
-      params,
+      params: {
+        items,
+        keys: numKeys,
+        chunk,
+        chunks,
+        digits,
+        shift: DIGIT_BITS * pass,
+        first: pass === 0 ? 1 : 0,
+        last: pass === passes - 1 ? 1 : 0,
+      },
       grid: grid1d(threads, 64),
+      bytes: 4 * tensors.reduce((sum, tensor) => sum + tensor.size, 0),
     });
-  const [histogram, counts, offsets, order, slots] = [
-    u32(numKeys * chunks),
-    u32(numKeys),
-    u32(numKeys + 1),
-    u32(items),
-    u32(items),
-  ];
-  run("HISTOGRAM", numKeys * chunks, [keys, histogram]);
-  run("TOTALS", numKeys, [histogram, counts]);
-  run("OFFSETS", numKeys + 1, [counts, histogram, offsets]);
-  run("PLACE", numKeys * chunks, [keys, histogram, offsets, slots, order]);
-  histogram.dispose();
+
+  let source = keys; // not read in the first pass
+  for (let pass = 0; pass < passes; pass++) {
+    const histogram = u32(digits * chunks);
+    run({ HISTOGRAM: true }, pass, chunks, [keys, source, histogram]);
+    const firstSlot = prefixSum(histogram);
+    const target = pass === passes - 1 ? order : u32(items);
+    const bindings = [keys, source, firstSlot, histogram, target, slots];
+    if (onePass) run({ PLACE: true, ONE_PASS: true }, pass, Math.max(chunks, numKeys + 1), [...bindings, counts, offsets]);
+    else run({ PLACE: true }, pass, chunks, bindings);
+    for (const tensor of [histogram, firstSlot]) tensor.dispose();
+    if (pass > 0) source.dispose();
+    source = target;
+  }
+  if (!onePass) run({ SEARCH: true }, 0, numKeys + 1, [keys, order, counts, offsets]);
   return { counts, offsets, order, slots };
 }
