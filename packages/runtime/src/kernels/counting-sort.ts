@@ -66,7 +66,8 @@ export function countingSort(keys: U32, numKeys: number): CountingSort {
     const firstSlot = prefixSum(histogram);
     const target = pass === passes - 1 ? order : u32(items);
     const bindings = [keys, source, firstSlot, histogram, target, slots];
-    if (onePass) run({ PLACE: true, ONE_PASS: true }, pass, Math.max(chunks, numKeys + 1), [...bindings, counts, offsets]);
+    if (onePass)
+      run({ PLACE: true, ONE_PASS: true }, pass, Math.max(chunks, numKeys + 1), [...bindings, counts, offsets]);
     else run({ PLACE: true }, pass, chunks, bindings);
     for (const tensor of [histogram, firstSlot]) tensor.dispose();
     if (pass > 0) source.dispose();
