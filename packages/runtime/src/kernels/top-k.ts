@@ -13,10 +13,9 @@ export function topK(x: Tensor<"f32">, k: number): { values: Tensor<"f32">; indi
   const indices = empty(x.device, shape, "u32");
   x.device.dispatch({
     kernel,
-    defines: { K: k },
     bindings: [x.binding(), values.binding(), indices.binding()],
-    params: { rows, width },
-    grid: rows === 0 ? [0] : grid1d(rows, 64),
+    params: { rows, width, k },
+    grid: x.size === 0 ? [0] : grid1d(x.size, 64),
     bytes: 4 * (x.size + 2 * values.size),
   });
   return { values, indices };
