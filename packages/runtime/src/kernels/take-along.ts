@@ -1,4 +1,5 @@
 import { defineKernel, grid1d } from "../device/kernel.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./take-along.wgsl";
 
@@ -6,8 +7,9 @@ const kernel = defineKernel("take-along", code);
 
 function run(x: Tensor<"f32">, indices: Tensor<"u32">, width: number, scatter: boolean): Tensor<"f32"> {
   const count = indices.axis(-1);
-  const rows = indices.size / (count || 1);
-  const out = empty(x.device, [...indices.shape.slice(0, -1), scatter ? width : count], "f32");
+  const leading = indices.shape.slice(0, -1);
+  const rows = sizeOf(leading);
+  const out = empty(x.device, [...leading, scatter ? width : count], "f32");
   x.device.dispatch({
     kernel,
     defines: { SCATTER: scatter },

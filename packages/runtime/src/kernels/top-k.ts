@@ -4,18 +4,28 @@ import code from "./top-k.wgsl";
 
 const kernel = defineKernel("top-k", code);
 
+/** Most that a thread keeps in registers; each such k is a pipeline of its own. */
+const FEW = 8;
+
 /** [..., N] to the k largest of the last axis and where they are. */
-export function topK(x: Tensor<"f32">, k: number): { values: Tensor<"f32">; indices: Tensor<"u32"> } {
+export function topK(
+  x: Tensor<"f32">,
+  k: number,
+  subgroupSize = x.device.subgroupSize,
+): { values: Tensor<"f32">; indices: Tensor<"u32"> } {
   const width = x.axis(-1);
   const rows = x.size / (width || 1);
   const shape = [...x.shape.slice(0, -1), k];
   const values = empty(x.device, shape, "f32");
   const indices = empty(x.device, shape, "u32");
+  const few = k <= FEW;
+  const shared = { SUBGROUPS: subgroupSize > 0, LANES: subgroupSize || 1, WORKGROUP: subgroupSize || 64 };
   x.device.dispatch({
     kernel,
+    defines: few ? { FEW: true, K: k } : { FEW: false, ...shared },
     bindings: [x.binding(), values.binding(), indices.binding()],
     params: { rows, width, k },
-    grid: x.size === 0 ? [0] : grid1d(x.size, 64),
+    grid: x.size === 0 ? [0] : grid1d(rows, !few && subgroupSize > 0 ? 1 : 64),
     bytes: 4 * (x.size + 2 * values.size),
   });
   return { values, indices };

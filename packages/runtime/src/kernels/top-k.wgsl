@@ -1,11 +1,15 @@
-// The K largest values of each row, largest first; a tie goes to the lower index and NaN counts as the smallest. A thread owns an
-// element and counts those ahead of it: their number is its place, and with K of them it has none. Called by kernels/top-k.ts.
+// The K largest values of each row, largest first; a tie goes to the lower index and NaN counts as the smallest. Called by
+// kernels/top-k.ts, which picks one of:
+//   FEW        a thread owns a row and keeps the K best in order in registers
+//   otherwise  the LANES threads of a subgroup share a row (a thread owns it where there are none) and look for the best K times
 struct Params { rows: u32, width: u32, k: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;               // [rows, width]
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;    // [rows, k]
 @group(0) @binding(2) var<storage, read_write> indices: array<u32>;   // [rows, k]
 
-// Orders like the values themselves: NaN 0, then from -infinity up; both zeros are one.
+const NONE = 0xffffffffu;
+
+// Orders like the values themselves: NaN is 0, then from -infinity up; both zeros are one.
 fn sort_key(value: f32) -> u32 {
   let bits = bitcast<u32>(value);
   let magnitude = bits & 0x7fffffffu;
@@ -13,20 +17,73 @@ fn sort_key(value: f32) -> u32 {
   return select(0x80000000u + magnitude, 0x80000000u - magnitude, bits != magnitude);
 }
 
+fn is_ahead(key: u32, at: u32, other_key: u32, other_at: u32) -> bool {
+  return key > other_key || (key == other_key && at < other_at);
+}
+
+#if FEW
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let id = (group.y * groups.x + group.x) * 64u + lane;
-  if (id >= params.rows * params.width) { return; }
-  let row = id / params.width;
+  let row = (group.y * groups.x + group.x) * 64u + lane;
+  if (row >= params.rows) { return; }
   let begin = row * params.width;
-  let own = sort_key(x[id]);
-  var ahead = 0u;
-  for (var i = begin; i < begin + params.width && ahead < params.k; i++) {
-    let key = sort_key(x[i]);
-    ahead += select(0u, 1u, key > own || (key == own && i < id));
+  @repeat for (var k = 0u; k < K; k++) {
+    var best$k = 0u;
+    var at$k = NONE;
   }
-  if (ahead < params.k) {
-    values[row * params.k + ahead] = x[id];
-    indices[row * params.k + ahead] = id - begin;
+  for (var i = 0u; i < params.width; i++) {
+    var key = sort_key(x[begin + i]);
+    var at = i;
+    // Whichever of the two is behind moves on to the next place.
+    @unroll for (var k = 0u; k < K; k++) {
+      let ahead = is_ahead(key, at, best$k, at$k);
+      let key_behind = select(key, best$k, ahead);
+      let at_behind = select(at, at$k, ahead);
+      best$k = select(best$k, key, ahead);
+      at$k = select(at$k, at, ahead);
+      key = key_behind;
+      at = at_behind;
+    }
+  }
+  @unroll for (var k = 0u; k < K; k++) {
+    values[row * K + k] = x[begin + at$k];
+    indices[row * K + k] = at$k;
   }
 }
+#else
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+#if SUBGROUPS
+  let lane = thread;
+  let row = min(group.y * groups.x + group.x, params.rows - 1u);
+#else
+  let lane = 0u;
+  let row = min((group.y * groups.x + group.x) * WORKGROUP + thread, params.rows - 1u);
+#endif
+  let begin = row * params.width;
+  var last = NONE; // key and place of the one found before: above all keys at first
+  var last_at = 0u;
+  for (var k = 0u; k < params.k; k++) {
+    var best = 0u;
+    var best_at = NONE;
+    for (var i = lane; i < params.width; i += LANES) {
+      let key = sort_key(x[begin + i]);
+      if (is_ahead(last, last_at, key, i) && is_ahead(key, i, best, best_at)) {
+        best = key;
+        best_at = i;
+      }
+    }
+#if SUBGROUPS
+    last = subgroupMax(best);
+    last_at = subgroupMin(select(NONE, best_at, best == last));
+#else
+    last = best;
+    last_at = best_at;
+#endif
+    if (lane == 0u) {
+      values[row * params.k + k] = x[begin + last_at];
+      indices[row * params.k + k] = last_at;
+    }
+  }
+}
+#endif

@@ -1,3 +1,4 @@
+export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export { SwigluFeedForward } from "./feed-forward.ts";
 export { Linear } from "./linear.ts";
 export { type Initializer, Module, normal, ones, Parameter, uniform, zeros } from "./module.ts";

@@ -3,6 +3,7 @@ export { type AttentionOptions, attention } from "./attention.ts";
 export * from "./cross-entropy.ts";
 export * from "./dropout.ts";
 export * from "./elementwise.ts";
+export * from "./gather-rows.ts";
 export * from "./layout.ts";
 export * from "./matmul.ts";
 export * from "./norm.ts";

@@ -1,8 +1,9 @@
 import { ShapeError } from "../device/errors.ts";
 import { putAlong, takeAlong as takeKernel } from "../kernels/take-along.ts";
 import { topK as topKKernel } from "../kernels/top-k.ts";
-import { formatShape } from "../tensor/shape.ts";
+import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { viewOf } from "../tensor/views.ts";
 import { differentiable } from "./tape.ts";
 
 type F32 = Tensor<"f32">;
@@ -16,9 +17,10 @@ type F32 = Tensor<"f32">;
  */
 export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> } {
   const width = x.axis(-1);
-  if (!(Number.isInteger(k) && k >= 1 && k <= width))
+  if (x.rank === 0 || !(Number.isInteger(k) && k >= 1 && k <= width))
     throw new ShapeError(`topK: need 1 ≤ k ≤ ${width}, the last axis of ${formatShape(x.shape)}; got k=${k}`);
   const { values, indices } = topKKernel(x, k);
+  // dx is zero but for the chosen elements, which get their value's gradient.
   differentiable("topK", [x], [values], [indices], ([dv], [indices]) => [
     putAlong(dv as F32, indices as Tensor<"u32">, width),
   ]);
@@ -26,17 +28,37 @@ export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> }
 }
 
 /**
- * y[..., k] = x[..., indices[..., k]]: picks along the last axis; indices out of range give 0.
+ * Where the largest value of the last axis is; a tie goes to the lower index, NaN counts as the smallest.
+ * @param x [..., N]
+ * @returns [...] u32
+ * @throws {ShapeError} when N is 0
+ */
+export function argmax(x: F32): Tensor<"u32"> {
+  if (x.rank === 0 || x.axis(-1) === 0)
+    throw new ShapeError(`argmax: the last axis of ${formatShape(x.shape)} needs at least one element`);
+  const { values, indices } = topKKernel(x, 1);
+  const where = viewOf(indices, x.shape.slice(0, -1));
+  values.dispose();
+  indices.dispose();
+  return where;
+}
+
+/**
+ * y[..., k] = x[..., indices[..., k]]: picks along the last axis; indices out of range give 0. Gradients of an index that occurs
+ * twice add up.
  * @param x [..., N]
  * @param indices [..., K] with the leading axes of x
+ * @returns [..., K]
+ * @throws {ShapeError} when the leading axes differ
  */
 export function takeAlong(x: F32, indices: Tensor<"u32">): F32 {
   const width = x.axis(-1);
-  if (x.size / (width || 1) !== indices.size / (indices.axis(-1) || 1))
+  if (x.rank === 0 || !sameShape(x.shape.slice(0, -1), indices.shape.slice(0, -1)) || x.rank !== indices.rank)
     throw new ShapeError(
       `takeAlong: x ${formatShape(x.shape)} and indices ${formatShape(indices.shape)} must agree but for the last axis`,
     );
   const y = takeKernel(x, indices);
+  // dx[j] = Σ over k with indices[k] = j of dy[k].
   differentiable("takeAlong", [x], [y], [indices], ([dy], [indices]) => [
     putAlong(dy as F32, indices as Tensor<"u32">, width),
   ]);

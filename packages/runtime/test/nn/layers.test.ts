@@ -1,6 +1,6 @@
 import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { LayerNorm, Linear, RmsNorm, SwigluFeedForward } from "../../src/nn/index.ts";
+import { Embedding, LayerNorm, Linear, RmsNorm, SwigluFeedForward } from "../../src/nn/index.ts";
 import { RandomKey, scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 import { feedForward, rowsOf, times } from "../moe/layer-reference.ts";
 
@@ -76,4 +76,12 @@ test("SwigluFeedForward is W_down (silu(W_gate x) · W_up x)", async () => {
   expect(shape).toEqual([2, 5, 6]);
   const expected = rowsOf(x, 6).flatMap((row) => feedForward(row, { gate, up, down, size: 7 }));
   expectClose("y", await y, expected, 3e-6);
+});
+
+test("Embedding gives each id its vector, and zeros for an id beyond the last", async () => {
+  using layer = new Embedding(device, { numEmbeddings: 3, hiddenSize: 2 });
+  layer.weight.write(Float32Array.of(1, 2, 3, 4, 5, 6));
+  const y = layer.forward(tensor(device, Uint32Array.of(2, 0, 2, 3), [2, 2]));
+  expect(y.shape).toEqual([2, 2, 2]);
+  expect([...(await y.read())]).toEqual([5, 6, 1, 2, 5, 6, 0, 0]);
 });

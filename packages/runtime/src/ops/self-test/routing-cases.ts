@@ -2,7 +2,9 @@ import type { Device } from "../../device/device.ts";
 import { countExperts } from "../../kernels/count-experts.ts";
 import { countingSort } from "../../kernels/counting-sort.ts";
 import { buildPlan } from "../../kernels/plan.ts";
+import { prefixSum } from "../../kernels/prefix-sum.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { gatherRows } from "../gather-rows.ts";
 import { combineLinear, expandLinear } from "../row-groups.ts";
 import { takeAlong, topK } from "../top-k.ts";
 import { at, rowsOf } from "./references.ts";
@@ -51,6 +53,29 @@ export const ROUTING_CASES: readonly SelfTestCase[] = [
     inputs: [[2, 9]],
     run: (device, x) => [takeAlong(x, tensor(device, Uint32Array.of(8, 0, 4, 1, 7, 3), [2, 3]))],
     reference: (x) => [[8, 0, 4, 10, 16, 12].map((i) => at(x, i))],
+    differentiate: true,
+  },
+  {
+    family: "prefix sum",
+    tolerance: 0,
+    inputs: [],
+    // Three chunks.
+    run: (device) => [
+      prefixSum(
+        tensor(
+          device,
+          Uint32Array.from({ length: 600 }, (_, i) => i),
+        ),
+      ),
+    ],
+    reference: () => [Array.from({ length: 601 }, (_, i) => (i * (i - 1)) / 2)],
+  },
+  {
+    family: "gather and scatter rows",
+    tolerance: 1e-6,
+    inputs: [[3, 4]],
+    run: (device, x) => [gatherRows(x, tensor(device, Uint32Array.of(2, NONE, 0, 2)))],
+    reference: (x) => [[2, 3, 0, 2].flatMap((r) => Array.from({ length: 4 }, (_, j) => at(x, r * 4 + j)))],
     differentiate: true,
   },
   {
