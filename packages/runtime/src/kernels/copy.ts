@@ -21,25 +21,43 @@ export function copyBlock(source: Tensor, from: Layout, target: Tensor, to: Layo
     throw new ShapeError(
       `copy: a block of ${formatShape(lengths)} needs ${axes.length} separate axes; at most 5 are supported`,
     );
-  while (axes.length < 5) axes.unshift({ length: 1, source: 0, target: 0 });
-  const [outer = { length: 1, source: 0, target: 0 }, ...inner] = axes;
+  const wide = isWide(axes, from, to);
+  const unit = wide ? 4 : 1;
+  const inUnits = axes.map(({ length, source, target }, k) =>
+    k === axes.length - 1
+      ? { length: length / unit, source, target }
+      : { length, source: source / unit, target: target / unit },
+  );
+  while (inUnits.length < 5) inUnits.unshift({ length: 1, source: 0, target: 0 });
+  const [outer = { source: 0, target: 0 }, ...inner] = inUnits;
   target.device.dispatch({
     kernel,
+    defines: { WIDE: wide },
     bindings: [source.binding(), target.binding()],
     params: {
-      size,
-      source_start: from.start,
-      target_start: to.start,
-      length0: outer.length,
+      size: size / unit,
+      source_start: from.start / unit,
+      target_start: to.start / unit,
       source_stride0: outer.source,
       target_stride0: outer.target,
       lengths: inner.map(({ length }) => length),
       source_strides: inner.map(({ source }) => source),
       target_strides: inner.map(({ target }) => target),
     },
-    grid: grid1d(size, 64),
+    grid: grid1d(size / unit, 64),
     bytes: 8 * size,
   });
+}
+
+/** Whether both sides fall into the same quads of neighbouring elements. */
+function isWide(axes: readonly Axis[], from: Layout, to: Layout): boolean {
+  const last = axes.at(-1);
+  const steps = axes.slice(0, -1).flatMap(({ source, target }) => [source, target]);
+  return (
+    last?.source === 1 &&
+    last.target === 1 &&
+    [last.length, from.start, to.start, ...steps].every((count) => count % 4 === 0)
+  );
 }
 
 interface Axis {
