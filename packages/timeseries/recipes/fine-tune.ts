@@ -1,6 +1,6 @@
 // Trains on the train rows of one benchmark, from a checkpoint or from scratch, and scores the test rows.
 //   npm run dev -- packages/timeseries/recipes/fine-tune.ts --benchmark ETTh1 --data <folder with ett/> [--from <model>] [--dense] …
-// The weights with the best validation error (every 50 steps, some windows) are kept and scored.
+// The weights with the best validation error (some windows, moving average of the weights) are kept and scored.
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { requestDevice } from "@moebius/runtime/device";
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     folder: { type: "string", default: "runs/fine-tune" },
     stride: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
+    every: { type: "string", default: "50" },
   },
 });
 const context = Number(values.context);
@@ -36,6 +37,7 @@ const CONFIG: TimeMoeConfigInput = {
   hidden_size: 128,
   intermediate_size: values.dense ? 512 : 256,
   use_dense: values.dense,
+  num_experts: 8,
   num_hidden_layers: 3,
   num_attention_heads: 4,
   horizon_lengths: [1, 24, 96, 192],
@@ -52,30 +54,31 @@ console.log(`${benchmark.name}: ${model.numParameters} parameters${values.dense 
 const score = (range: readonly [number, number], horizon: number, stride: number) =>
   evaluate(model, benchmark.series, { horizon, context, range, stride });
 const best = { step: 0, error: Number.POSITIVE_INFINITY };
-async function validate(step: number): Promise<void> {
+async function validate(step: number): Promise<{ validation: number }> {
   let error = 0;
   for (const horizon of horizons) error += (await score(benchmark.validation, horizon, 97)).model.mse;
   console.log(`step ${step} validation MSE ${horizons.join("+")}: ${error.toFixed(4)}`);
-  if (error >= best.error) return;
-  Object.assign(best, { step, error });
-  await model.save(`${values.folder}/best`);
+  if (error < best.error) {
+    Object.assign(best, { step, error });
+    await model.save(`${values.folder}/best`);
+  }
+  return { validation: error };
 }
 
-await validate(0);
 const [from, to] = benchmark.train;
 const steps = trainTimeMoe(model, {
-  sources: [{ weight: 1, series: benchmark.series.map((column) => column.subarray(from, to)) }],
+  sources: [{ weight: 1, mixed: true, series: benchmark.series.map((column) => column.subarray(from, to)) }],
   steps: Number(values.steps),
   context,
   learningRate: Number(values["learning-rate"]),
+  averageDecay: 0.98,
+  evaluate: (step) => validate(step + 1),
+  evaluateEvery: Number(values.every),
   seed: Number(values.seed),
   folder: values.folder,
   resume: true,
 });
-for await (const step of steps) {
-  report(step);
-  if ((step.step + 1) % 50 === 0) await validate(step.step + 1);
-}
+for await (const step of steps) report(step);
 
 using chosen = await TimeMoe.fromPretrained(`${values.folder}/best`, { device });
 for (const horizon of horizons) {

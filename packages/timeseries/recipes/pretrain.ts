@@ -22,6 +22,7 @@ using model = TimeMoe.fromConfig(
   {
     hidden_size: 128,
     intermediate_size: 256,
+    num_experts: 8,
     num_hidden_layers: 3,
     num_attention_heads: 4,
     horizon_lengths: [1, 24, 96, 192],

@@ -19,6 +19,12 @@ export interface TrainTimeMoeOptions {
   learningRate?: number;
   /** Steps of linear warm-up. Default a tenth of the run, at most 100. */
   warmupSteps?: number;
+  /** Decay of a moving average of the weights, which the model has after the last step. Default: none. */
+  averageDecay?: number;
+  /** Measures the model, with the averages in their place. */
+  evaluate?: (step: number) => Promise<Record<string, number>>;
+  /** Steps between evaluations. Default: as checkpoints. */
+  evaluateEvery?: number;
   /** Default 0.1. */
   weightDecay?: number;
   /** Largest norm of all gradients together. Default 1. */
@@ -44,6 +50,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     learningRate = 1e-3,
     weightDecay = 0.1,
     clipNorm = 1,
+    averageDecay,
     seed = 0,
     ...run
   } = options;
@@ -61,6 +68,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     data,
     seed,
     ...files,
+    ...(averageDecay === undefined ? {} : { ema: { decay: averageDecay } }),
     tokens: () => batchSize * context,
     optimizer: adamw({
       learningRate: cosine(learningRate, { warmupSteps, minimum: learningRate / 20 }),
@@ -82,5 +90,10 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
       return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings, mask };
     },
   });
-  yield* trainer.run(steps);
+  let stopped = false;
+  for await (const step of trainer.run(steps)) {
+    stopped = step.stopped;
+    yield step;
+  }
+  if (!stopped) trainer.average?.swap();
 }

@@ -7,6 +7,11 @@ import { syntheticSeries } from "./synthetic.ts";
 export interface WindowSource {
   /** Values in order; NaN is missing and not trained on; a series of fewer than two points is left out. Absent: synthetic series. */
   series?: readonly ArrayLike<number>[];
+  /**
+   * Mixes: a window is the sum of one to three, each on its own scale, with random weights, upside down half of the time. It keeps a
+   * small set from being learned by heart (TSMixup; Ansari et al. 2024, arXiv:2403.07815, algorithm 1). Default false.
+   */
+  mixed?: boolean;
   /** Share of the windows, relative to the other sources. */
   weight: number;
 }
@@ -33,6 +38,7 @@ export interface TrainingWindowsOptions {
 
 interface PreparedSource {
   weight: number;
+  mixed: boolean;
   series: readonly ArrayLike<number>[] | undefined;
   /** Windows up to and with each series. */
   ends: number[];
@@ -40,6 +46,9 @@ interface PreparedSource {
 
 /** Labels further than this from 0 would let a few windows (a jump after a flat context) rule the gradient. */
 const LARGEST_LABEL = 10;
+
+/** Windows in a mixture, at most. */
+const LARGEST_MIXTURE = 3;
 
 /**
  * Endless training windows. A window is drawn by its number alone, so that a run resumes by remembering one number. Each window is
@@ -54,7 +63,7 @@ export class TrainingWindows {
   constructor(options: TrainingWindowsOptions) {
     this.#options = options;
     if (options.sources.length === 0) throw new ConfigError("training windows: there is no source to draw from");
-    this.#sources = options.sources.map(({ series: all, weight }, index) => {
+    this.#sources = options.sources.map(({ series: all, weight, mixed = false }, index) => {
       const series = all?.filter((values) => values.length > 1);
       if (!(weight > 0 && Number.isFinite(weight)) || series?.length === 0)
         throw new ConfigError(
@@ -63,7 +72,7 @@ export class TrainingWindows {
       // Series are drawn in proportion to the windows they have.
       let total = 0;
       const ends = (series ?? []).map((values) => (total += Math.max(1, values.length - this.#length + 1)));
-      return { weight, series, ends };
+      return { weight, mixed, series, ends };
     });
   }
 
@@ -108,15 +117,35 @@ export class TrainingWindows {
   #draw(key: RandomKey): Float64Array {
     const [which = 0, place = 0] = key.split("place").uniform(2);
     let left = which * this.#sources.reduce((sum, { weight }) => sum + weight, 0);
-    const source = this.#sources.find(({ weight }) => {
-      left -= weight;
-      return left < 0;
-    });
-    const { series, ends } = source ?? (this.#sources.at(-1) as PreparedSource); // rounding may pass the last
-    if (!series) return syntheticSeries(key, this.#length);
+    const source =
+      this.#sources.find(({ weight }) => {
+        left -= weight;
+        return left < 0;
+      }) ?? (this.#sources.at(-1) as PreparedSource); // rounding may pass the last
+    if (!source.series) return syntheticSeries(key, this.#length);
+    return source.mixed ? this.#mix(source, key.split("mixture")) : this.#cut(source, place);
+  }
+
+  /** @param place 0 to 1: which of the source's windows */
+  #cut({ series, ends }: PreparedSource, place: number): Float64Array {
     const at = Math.floor(place * (ends.at(-1) ?? 0));
     const chosen = ends.findIndex((end) => at < end);
     const start = at - (ends[chosen - 1] ?? 0);
-    return Float64Array.from(Array.prototype.slice.call(series[chosen], start, start + this.#length));
+    return Float64Array.from(Array.prototype.slice.call(series?.[chosen], start, start + this.#length));
+  }
+
+  #mix(source: PreparedSource, key: RandomKey): Float64Array {
+    const [choice = 0, sign = 0, ...draws] = key.uniform(2 + 2 * LARGEST_MIXTURE);
+    const count = 1 + Math.floor(choice * LARGEST_MIXTURE);
+    const sum = new Float64Array(this.#length);
+    for (let i = 0; i < count; i++) {
+      const window = this.#cut(source, draws[2 * i] ?? 0);
+      const { mean, standardDeviation } = normalisationOf(window, 1);
+      // Exponential draws over their sum would be uniform on the simplex; the sum is left to the context's normalisation.
+      const weight = -Math.log(1 - (draws[2 * i + 1] ?? 0)) / (standardDeviation || 1);
+      for (let t = 0; t < sum.length; t++)
+        sum[t] = (sum[t] as number) + weight * ((window[t] ?? Number.NaN) - mean) * (sign < 0.5 ? 1 : -1);
+    }
+    return sum;
   }
 }

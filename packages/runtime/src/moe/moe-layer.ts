@@ -49,13 +49,13 @@ export class MoeLayer<State = undefined> extends Module {
    */
   forward(
     x: Tensor<"f32">,
-    { state, mask }: RouteContext & { state?: State | undefined } = {},
+    { state, ...context }: RouteContext & { state?: State | undefined } = {},
   ): { y: Tensor<"f32">; routing: Routing<State> } {
     const { hiddenSize } = this.router;
     if (x.axis(-1) !== hiddenSize)
       throw new ShapeError(`MoeLayer: x ${formatShape(x.shape)} must end in hiddenSize ${hiddenSize}`);
     const tokens = reshape(x, [x.size / hiddenSize, hiddenSize]); // [N, H]
-    const routing = this.router.route(tokens, state, { mask });
+    const routing = this.router.route(tokens, state, context);
     let y = this.experts.forward(tokens, routing);
     if (this.sharedExpert) {
       const shared = this.sharedExpert.forward(tokens);

@@ -1,6 +1,7 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { type Initializer, Module } from "../../nn/module.ts";
+import type { RandomKey } from "../../tensor/philox.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Routing } from "../routing.ts";
 
@@ -15,6 +16,10 @@ export interface RouterOptions {
 export interface RouteContext {
   /** [N] f32, 0 = padding. */
   mask?: Tensor<"f32"> | undefined;
+  /** Whether noise, dropout and schedules of training apply. Default false. */
+  training?: boolean | undefined;
+  /** Randomness of this step: the same key gives the same routes. Routers that draw need it in training. */
+  key?: RandomKey | undefined;
 }
 
 /** Chooses experts for tokens. A router of one's own is one class with a `route` method: see CONTRIBUTING.md. */
