@@ -1,5 +1,5 @@
 // Makes the checkpoint that comes with the package: pretrained/general.
-//   npm run dev -- packages/timeseries/recipes/pretrain.ts [--folder runs/general] [--steps 560] [--out packages/timeseries/pretrained/general]
+//   npm run dev -- packages/timeseries/recipes/pretrain.ts [--folder runs/general] [--steps 1500] [--out packages/timeseries/pretrained/general]
 // Resumes what is in the folder. About 30 minutes on two cores with lavapipe. ETT and M4 are not among its sources.
 import { parseArgs } from "node:util";
 import { requestDevice } from "@moebius/runtime/device";
@@ -11,7 +11,7 @@ import { report } from "./report.ts";
 const { values } = parseArgs({
   options: {
     folder: { type: "string", default: "runs/general" },
-    steps: { type: "string", default: "560" },
+    steps: { type: "string", default: "1500" },
     out: { type: "string", default: "packages/timeseries/pretrained/general" },
   },
 });
@@ -36,12 +36,14 @@ console.log(`${model.numParameters} parameters`);
 const steps = trainTimeMoe(model, {
   sources: [
     { weight: 0.75 }, // synthetic
-    { weight: 0.17, series: await bikeSharingTrain() },
-    { weight: 0.08, series: await packagedSeries() },
+    { weight: 0.17, mixed: true, series: await bikeSharingTrain() },
+    { weight: 0.08, mixed: true, series: await packagedSeries() },
   ],
   steps: Number(values.steps),
+  batchSize: 8,
   learningRate: 2e-3,
-  warmupSteps: 60,
+  warmupSteps: 100,
+  averageDecay: 0.99,
   seed: 1,
   folder: values.folder,
   resume: true,

@@ -6,8 +6,8 @@ import type { RandomKey } from "@moebius/runtime/tensor";
  * - trend: none, linear, saturating or with one break;
  * - seasons: periods of calendars (4, 6, 7, 12, 24, 48, 52, 96, 168) or any from 3 to 200, each with 1 to 4 harmonics, some with a
  *   slowly changing amplitude, some acting on part of a week only (weekday effects);
- * - curve: a stationary process of a squared-exponential kernel (random Fourier features), or an AR(1) or AR(2) process;
- * - noise: normal or heavy-tailed, sometimes growing with the level.
+ * - curve: a stationary process of a squared-exponential kernel (random Fourier features), an AR(1) or AR(2) process, or a random walk;
+ * - noise: normal or heavy-tailed, from next to none (series that repeat themselves exactly) to strong, sometimes growing with the level.
  * The same key gives the same series. Kernel mixtures after Ansari et al. 2024 (Chronos), arXiv:2403.07815, section 4.2.
  * @param length number of points
  */
@@ -25,6 +25,7 @@ export function syntheticSeries(key: RandomKey, length: number): Float64Array<Ar
       : (values[t] as number) + (season[t] as number);
   if (draw.chance(0.5)) addSmoothCurve(values, draw);
   if (draw.chance(numSeasons === 0 ? 0.8 : 0.4)) addAutoregression(values, draw);
+  if (draw.chance(numSeasons === 0 ? 0.3 : 0.15)) addRandomWalk(values, draw);
   if (draw.chance(0.1)) addLevelShifts(values, draw);
   addNoise(values, draw);
   if (draw.chance(0.1)) addSpikes(values, draw);
@@ -146,6 +147,14 @@ function addAutoregression(values: Values, draw: Draws): void {
   add(values, (t) => (size * (path[t + 200] as number)) / deviation);
 }
 
+/** Steps that add up, so that the last level is the best guess; scaled to a standard deviation of `size` at the end. */
+function addRandomWalk(values: Values, draw: Draws): void {
+  const size = draw.logUniform(0.2, 2) / Math.sqrt(values.length);
+  const steps = draw.normals(values.length);
+  let level = 0;
+  add(values, (t) => (level += size * (steps[t] as number)));
+}
+
 function addLevelShifts(values: Values, draw: Draws): void {
   const count = draw.pick([1, 1, 2]);
   for (let i = 0; i < count; i++) {
@@ -156,7 +165,7 @@ function addLevelShifts(values: Values, draw: Draws): void {
 }
 
 function addNoise(values: Values, draw: Draws): void {
-  const size = draw.logUniform(0.01, 0.6);
+  const size = draw.logUniform(0.002, 0.6);
   const heavy = draw.chance(0.2);
   const growing = draw.chance(0.15);
   const noise = draw.normals(values.length);

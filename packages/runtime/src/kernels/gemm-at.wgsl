@@ -61,7 +61,7 @@ fn store(group: u32, row: u32, column: u32, sum: vec4f) {
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let column = (workgroup.x * LANES + lane) * 4u;
+  let column = (workgroup.x * LANES * VECS + lane) * 4u;
   let row = workgroup.y * LANES * 4u;
   let group = workgroup.z;
 #if GROUPED
@@ -76,7 +76,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let b_base = group * params.b_stride;
 #endif
   @repeat for (var l = 0; l < LANES; l++) {
-    @repeat for (var c = 0; c < 4; c++) { var sum$c$l = vec4f(); }
+    @repeat for (var c = 0; c < 4; c++) {
+      @repeat for (var v = 0; v < VECS; v++) { var sum$v$c$l = vec4f(); }
+    }
   }
   for (var k = begin; k < end; k++) {
 #if GATHER_A
@@ -89,7 +91,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
     let b_row = k;
 #endif
-    let b = load_b(b_base + b_row * params.n, column);
+    @repeat for (var v = 0; v < VECS; v++) { let b$v = load_b(b_base + b_row * params.n, column + v * 4u * LANES); }
 #if SUBGROUPS
     let own = load_a(a_base + a_row * params.m, row + 4u * lane);
 #endif
@@ -99,15 +101,19 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
       let a = load_a(a_base + a_row * params.m, row + 4u * l);
 #endif
-      sum0$l = fma(vec4f(a.x), b, sum0$l);
-      sum1$l = fma(vec4f(a.y), b, sum1$l);
-      sum2$l = fma(vec4f(a.z), b, sum2$l);
-      sum3$l = fma(vec4f(a.w), b, sum3$l);
+      @unroll for (var v = 0; v < VECS; v++) {
+        sum$v0$l = fma(vec4f(a.x), b$v, sum$v0$l);
+        sum$v1$l = fma(vec4f(a.y), b$v, sum$v1$l);
+        sum$v2$l = fma(vec4f(a.z), b$v, sum$v2$l);
+        sum$v3$l = fma(vec4f(a.w), b$v, sum$v3$l);
+      }
     }
   }
-  var sums: array<vec4f, ROWS>; // so that the code to store a row is compiled once
-  @repeat for (var l = 0; l < LANES; l++) {
-    @repeat for (var c = 0; c < 4; c++) { sums[4u * l + c] = sum$c$l; }
+  @repeat for (var v = 0; v < VECS; v++) {
+    var sums$v: array<vec4f, ROWS>; // so that the code to store a row is compiled once
+    @repeat for (var l = 0; l < LANES; l++) {
+      @repeat for (var c = 0; c < 4; c++) { sums$v[4u * l + c] = sum$v$c$l; }
+    }
+    for (var r = 0u; r < min(ROWS, params.m - row); r++) { store(group, row + r, column + v * 4u * LANES, sums$v[r]); }
   }
-  for (var r = 0u; r < min(ROWS, params.m - row); r++) { store(group, row + r, column, sums[r]); }
 }

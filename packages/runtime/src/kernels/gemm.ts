@@ -2,29 +2,20 @@ import { ShapeError } from "../device/errors.ts";
 import { defineKernel } from "../device/kernel.ts";
 import { expectShape, formatShape, sameShape, sizeOf } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { PLAIN_LANES, paysForPanels } from "./cores.ts";
 import code from "./gemm.wgsl";
-import transposedCode from "./gemm-at.wgsl";
-import tilesCode from "./tiles.wgsl";
+import common from "./gemm-common.wgsl";
+import panelsCode from "./gemm-panels.wgsl";
+import { packPanels } from "./panels.ts";
+import { maxTiles, type RowGroups, tileTable } from "./row-tiles.ts";
 
 type F32 = Tensor<"f32">;
 
-const kernel = defineKernel("gemm", code);
-const transposedKernel = defineKernel("gemm-at", transposedCode);
-const tilesKernel = defineKernel("tiles", tilesCode);
+const rowsKernel = defineKernel("gemm", code, { "gemm-common": common });
+const panelsKernel = defineKernel("gemm-panels", panelsCode, { "gemm-common": common });
 
 /** Row-major [k, n] is in-major, [n, k], as checkpoints store linear layers [out, in], is out-major. */
 export type WeightOrder = "in-major" | "out-major";
-
-/** Rows that belong to groups: what the grouped product needs of a routing plan. */
-export interface RowGroups {
-  /** [G + 1] u32: rows of group g are groupOffsets[g] .. groupOffsets[g + 1] of `numRows` at most. */
-  readonly groupOffsets: Tensor<"u32">;
-  readonly numGroups: number;
-  /** Upper bound of groupOffsets[G]. */
-  readonly numRows: number;
-  /** [numRows] u32: row of the ungrouped operand that stands for a grouped row; absent when that operand is grouped itself. */
-  readonly sourceRow?: Tensor<"u32"> | undefined;
-}
 
 export interface GemmOptions {
   order: WeightOrder;
@@ -36,13 +27,14 @@ export interface GemmOptions {
   into?: F32;
   /** 0: the kernel without subgroups. Default: the device's. */
   subgroupSize?: number;
+  /** Whether operands are packed first. Default: where that pays; see cores.ts. */
+  packs?: boolean;
 }
-
-/** Lanes of a workgroup: a subgroup, or as many as keep a tile at 32 columns. */
-const PLAIN_LANES = 8;
 
 /** Large tiles read less, small ones waste less on few rows and compile faster: the only ones without subgroups. */
 const LARGE_ROWS = 32;
+/** Quads of columns a lane owns in the core on panels. */
+const PANEL_QUADS = 2;
 const SMALL_ROWS = 8;
 
 /**
@@ -54,7 +46,7 @@ const SMALL_ROWS = 8;
 export function gemm(
   a: F32,
   b: F32,
-  { order, bias, scale = 1, groups, into, subgroupSize = a.device.subgroupSize }: GemmOptions,
+  { order, bias, scale = 1, groups, into, subgroupSize = a.device.subgroupSize, packs }: GemmOptions,
 ): F32 {
   const k = a.axis(-1);
   const [n, bK] = order === "in-major" ? [b.axis(-1), b.axis(-2)] : [b.axis(-2), b.axis(-1)];
@@ -78,29 +70,40 @@ export function gemm(
   const wanted =
     subgroupSize === 0 || m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
   const laneRows = Math.max(1, wanted / lanes);
-  const rows = laneRows * lanes;
-  const columns = Math.ceil(n / (4 * lanes));
+  const packed = packs ?? paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize });
+  const [rows, quads] = packed ? [4 * lanes, PANEL_QUADS] : [laneRows * lanes, 1];
   const gather = groups?.sourceRow;
-  const table = groups ? tileTable(groups, rows) : undefined;
+  const table = groups && tileTable(groups, rows);
+  const tiles = groups && table && { groups, table };
+  const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, tiles }) : a;
+  const right =
+    packed && order === "out-major"
+      ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes, tiles: undefined })
+      : b;
+  const columns = Math.ceil(n / (4 * lanes * quads));
   device.dispatch({
-    kernel,
+    kernel: packed ? panelsKernel : rowsKernel,
     defines: {
-      SUBGROUPS: subgroupSize > 0,
       LANES: lanes,
-      LANE_ROWS: laneRows,
       ROWS: rows,
-      VEC: k % 4 === 0 && n % 4 === 0,
-      OUT_MAJOR: order === "out-major",
+      VEC: (k % 4 === 0 || packed) && n % 4 === 0,
       GROUPED: groups !== undefined,
-      GATHER: gather !== undefined,
+      ...(packed
+        ? { VECS: quads, PACKED_B: order === "out-major" }
+        : {
+            SUBGROUPS: subgroupSize > 0,
+            LANE_ROWS: laneRows,
+            OUT_MAJOR: order === "out-major",
+            GATHER: gather !== undefined,
+          }),
     },
     bindings: [
-      a.binding(),
-      b.binding(),
+      left.binding(),
+      right.binding(),
       (bias ?? a).binding(),
       into ? into.bindingInPlace() : out.binding(),
-      ...(groups && table ? [table.binding(), groups.groupOffsets.binding()] : []),
-      ...(gather ? [gather.binding()] : []),
+      ...(tiles ? [tiles.table.binding(), tiles.groups.groupOffsets.binding()] : []),
+      ...(gather && !packed ? [gather.binding()] : []),
     ],
     params: {
       m,
@@ -119,82 +122,7 @@ export function gemm(
     bytes: 4 * (a.size + b.size + out.size),
   });
   table?.dispose();
+  if (left !== a) left.dispose();
+  if (right !== b) right.dispose();
   return out;
-}
-
-export interface TransposedOptions {
-  /** Which operand `groups.sourceRow` gathers. Default "a". */
-  gathered?: "a" | "b";
-  groups?: RowGroups;
-  /** As in GemmOptions. */
-  into?: F32;
-  /** As in GemmOptions. */
-  subgroupSize?: number;
-}
-
-/**
- * C = Aᵀ · B over rows: the gradient of a weight.
- * @param a [..., k, m] or [rows, m]
- * @param b [..., k, n] or [rows, n]
- * @returns [..., m, n] per batch; grouped: [G, m, n], zeros for empty groups; without groups rank-2 operands give [m, n]
- */
-export function gemmTransposed(
-  a: F32,
-  b: F32,
-  { groups, gathered = "a", into, subgroupSize = a.device.subgroupSize }: TransposedOptions = {},
-): F32 {
-  const [m, n] = [a.axis(-1), b.axis(-1)];
-  const leading = a.shape.slice(0, -2);
-  const batch = groups ? groups.numGroups : sizeOf(leading);
-  const k = groups ? groups.numRows : a.axis(-2);
-  if (!groups && !sameShape(b.shape, [...leading, k, n]))
-    throw new ShapeError(`matmul: transposed ${formatShape(a.shape)} times ${formatShape(b.shape)}: rows differ`);
-  const { device } = a;
-  const shape = [...(groups ? [batch] : leading), m, n];
-  if (into) expectShape("matmul", "into", into.shape, shape);
-  const out = into ?? empty(device, shape, "f32");
-  if (m === 0 || n === 0 || batch === 0) return out;
-  const lanes = subgroupSize || PLAIN_LANES;
-  const gather = groups?.sourceRow;
-  device.dispatch({
-    kernel: transposedKernel,
-    defines: {
-      SUBGROUPS: subgroupSize > 0,
-      LANES: lanes,
-      ROWS: 4 * lanes,
-      VEC: m % 4 === 0 && n % 4 === 0,
-      GROUPED: groups !== undefined,
-      GATHER_A: gather !== undefined && gathered === "a",
-      GATHER_B: gather !== undefined && gathered === "b",
-    },
-    bindings: [
-      a.binding(),
-      b.binding(),
-      into ? into.bindingInPlace() : out.binding(),
-      ...(groups ? [groups.groupOffsets.binding()] : []),
-      ...(gather ? [gather.binding()] : []),
-    ],
-    params: { m, n, k, a_stride: k * m, b_stride: k * n, accumulate: into ? 1 : 0 },
-    grid: [Math.ceil(n / (4 * lanes)), Math.ceil(m / (4 * lanes)), batch],
-    flops: 2 * (groups ? 1 : batch) * m * n * k,
-    bytes: 4 * (a.size + b.size + out.size),
-  });
-  return out;
-}
-
-function maxTiles({ numRows, numGroups }: RowGroups, height: number): number {
-  return Math.floor(numRows / height) + numGroups;
-}
-
-function tileTable(groups: RowGroups, height: number): Tensor<"u32"> {
-  const { groupOffsets, numGroups } = groups;
-  const { device } = groupOffsets;
-  const tiles = empty(device, [maxTiles(groups, height), 2], "u32");
-  device.dispatch({
-    kernel: tilesKernel,
-    bindings: [groupOffsets.binding(), tiles.binding()],
-    params: { groups: numGroups, height, max_tiles: maxTiles(groups, height) },
-    grid: [Math.ceil((numGroups + 1) / 64)],
-  });
-  return tiles;
 }

@@ -1,5 +1,6 @@
 import { ShapeError } from "../device/errors.ts";
-import { gemm, gemmTransposed } from "../kernels/gemm.ts";
+import { gemm } from "../kernels/gemm.ts";
+import { gemmTransposed } from "../kernels/gemm-transposed.ts";
 import { reduce } from "../kernels/reduce.ts";
 import { formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";

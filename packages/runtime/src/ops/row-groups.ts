@@ -1,5 +1,7 @@
 import { ShapeError } from "../device/errors.ts";
-import { gemm, gemmTransposed, type RowGroups } from "../kernels/gemm.ts";
+import { gemm } from "../kernels/gemm.ts";
+import { gemmTransposed } from "../kernels/gemm-transposed.ts";
+import type { RowGroups } from "../kernels/row-tiles.ts";
 import { combineRows, dotRows, type RowMaps, weighRows } from "../kernels/rows.ts";
 import { expectShape, formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";

@@ -1,7 +1,9 @@
 import { expectClose, uniformArray } from "@moebius/testing";
 import { describe, test } from "vitest";
 import type { Device } from "../../src/device/index.ts";
-import { gemm, gemmTransposed, type RowGroups, type WeightOrder } from "../../src/kernels/gemm.ts";
+import { gemm, type WeightOrder } from "../../src/kernels/gemm.ts";
+import { gemmTransposed } from "../../src/kernels/gemm-transposed.ts";
+import type { RowGroups } from "../../src/kernels/row-tiles.ts";
 import { scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 
 type F32 = Tensor<"f32">;
@@ -32,7 +34,7 @@ function addOuter(out: number[], base: number, a: Values, rowA: number, m: numbe
 }
 
 /** Checks every way to call the dense, batched and grouped products against float64. */
-export function describeGemm(device: Device, subgroupSize: number): void {
+export function describeGemm(device: Device, subgroupSize: number, packs = false): void {
   const upload = (data: Values, shape: number[]) => tensor(device, Float32Array.from(data), shape);
 
   test.each([
@@ -47,7 +49,7 @@ export function describeGemm(device: Device, subgroupSize: number): void {
       const expected = Array.from({ length: m }, (_, row) => rowTimes(a, row, b, 0, order, k, n)).flat();
       const { c } = scope(() => {
         const B = upload(b, order === "in-major" ? [k, n] : [n, k]);
-        return { c: gemm(upload(a, [m, k]), B, { order, subgroupSize }).read() };
+        return { c: gemm(upload(a, [m, k]), B, { order, subgroupSize, packs }).read() };
       });
       expectClose(order, await c, expected, TOLERANCE);
     }
@@ -65,6 +67,7 @@ export function describeGemm(device: Device, subgroupSize: number): void {
         scale: 0.5,
         into,
         subgroupSize,
+        packs,
       });
       return { c: into.read() };
     });
@@ -86,7 +89,7 @@ export function describeGemm(device: Device, subgroupSize: number): void {
       }
     const { reads } = scope(() => {
       const A = upload(a, [batch, m, k]);
-      const c = gemm(A, upload(b, [batch, k, n]), { order: "in-major", subgroupSize });
+      const c = gemm(A, upload(b, [batch, k, n]), { order: "in-major", subgroupSize, packs });
       const t = gemmTransposed(A, upload(rows, [batch, m, n]), { subgroupSize });
       return { reads: [c.read(), t.read()] as const };
     });
@@ -94,8 +97,11 @@ export function describeGemm(device: Device, subgroupSize: number): void {
     expectClose("Aᵀ·B", await reads[1], transposed, TOLERANCE);
   });
 
-  test("transposed, without a batch, added to what is there", async () => {
-    const [rows, m, n] = [511, 37, 30];
+  test.each([
+    [511, 37, 30],
+    [20, 36, 132],
+    [19, 33, 70],
+  ])("transposed over %i rows, %i by %i, added to what is there", async (rows, m, n) => {
     const [a, b, before] = [values(rows * m, 10), values(rows * n, 11), values(m * n, 12)];
     const expected = [...before];
     for (let row = 0; row < rows; row++) addOuter(expected, 0, a, row, m, b, row, n);
@@ -140,7 +146,7 @@ export function describeGemm(device: Device, subgroupSize: number): void {
           const b = upload(bank, order === "in-major" ? [G, k, n] : [G, n, k]);
           const A = upload(a, [a.length / k, k]);
           return {
-            c: gemm(A, b, { order, bias: upload(bias, [G, n]), groups: groups(gathered), subgroupSize }).read(),
+            c: gemm(A, b, { order, bias: upload(bias, [G, n]), groups: groups(gathered), subgroupSize, packs }).read(),
           };
         });
         expectClose(`gathered ${gathered}`, (await c).slice(0, total * n), expected, TOLERANCE);

@@ -1,12 +1,17 @@
 import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { gemm, gemmTransposed } from "../../src/kernels/gemm.ts";
+import { gemm } from "../../src/kernels/gemm.ts";
+import { gemmTransposed } from "../../src/kernels/gemm-transposed.ts";
 import { scope, tensor } from "../../src/tensor/index.ts";
 import { describeGemm } from "./gemm-cases.ts";
 
 const device = await testDevice();
 
 describe("gemm", () => describeGemm(device, device.subgroupSize));
+
+describe.skipIf(device.subgroupSize === 0)("gemm on packed operands", () =>
+  describeGemm(device, device.subgroupSize, true),
+);
 
 // All cases of these kernels are in gemm.slow.test.ts: each costs its compilation.
 test("the kernels without subgroups agree with the device's own", async () => {

@@ -1,3 +1,4 @@
+import { gemm } from "../../kernels/gemm.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { attention } from "../attention.ts";
@@ -117,6 +118,13 @@ export const DENSE_CASES: readonly SelfTestCase[] = [
   linearCase("gemm, quads", 36, 20, 24),
   linearCase("gemm, odd sizes", 33, 7, 11),
   linearCase("gemm, few rows", 3, 16, 20),
+  {
+    ...linearCase("gemm, packed operands", 37, 12, 41),
+    run: (_, x, weight, bias) => [
+      gemm(x, weight as F32, { order: "out-major", bias, packs: x.device.subgroupSize > 0 }),
+    ],
+    differentiate: false,
+  },
   {
     family: "gemm, batched",
     tolerance: 1e-5,

@@ -1,0 +1,76 @@
+// What the cores of the product share: sizes, B, bias, C, the table of tiles, and how a row of C is stored.
+struct Params {
+  m: u32, n: u32, k: u32,
+  k_quads: u32,   // ceil(k / 4)
+  a_stride: u32, b_stride: u32, c_stride: u32, // from one matrix of a batch to the next, in elements; b_stride also from group to group
+  scale: f32,
+  accumulate: u32, // 1: add to what C holds
+  has_bias: u32,   // 1: bias[n], or bias[group, n]
+}
+#if VEC
+alias Load = vec4f; // k and n are multiples of 4
+#else
+alias Load = f32;
+#endif
+#if PACKED_B
+@group(0) @binding(1) var<storage, read> b_data: array<vec4f>; // panels: see kernels/panels.wgsl
+#else
+@group(0) @binding(1) var<storage, read> b_data: array<Load>;
+#endif
+@group(0) @binding(2) var<storage, read> bias: array<Load>;
+@group(0) @binding(3) var<storage, read_write> c_data: array<Load>;
+#if GROUPED
+// A tile's group and first row, and where each group's rows end: see kernels/tiles.wgsl.
+@group(0) @binding(4) var<storage, read> tiles: array<vec2u>;
+@group(0) @binding(5) var<storage, read> group_offsets: array<u32>;
+#endif
+
+const NONE = 0xffffffffu;
+
+#if !PACKED_B
+#if OUT_MAJOR
+// B as [n, k]: four values along k of one column.
+fn load_b(base: u32, q: u32, column: u32) -> vec4f {
+  let start = base + min(column, params.n - 1u) * params.k;
+#if VEC
+  return b_data[start / 4u + q];
+#else
+  let k = 4u * q;
+  let at = start + k;
+  return vec4f(b_data[at], select(0.0, b_data[at + 1u], k + 1u < params.k), select(0.0, b_data[at + 2u], k + 2u < params.k),
+    select(0.0, b_data[at + 3u], k + 3u < params.k));
+#endif
+}
+#else
+// B as [k, n]: four columns of one k; beyond k anything finite will do, since A is zero there.
+fn load_b(base: u32, k: u32, column: u32) -> vec4f {
+  let start = base + min(k, params.k - 1u) * params.n;
+#if VEC
+  return b_data[(start + min(column, params.n - 4u)) / 4u];
+#else
+  let last = params.n - 1u;
+  return vec4f(b_data[start + min(column, last)], b_data[start + min(column + 1u, last)], b_data[start + min(column + 2u, last)],
+    b_data[start + min(column + 3u, last)]);
+#endif
+}
+#endif
+#endif
+
+fn store(row: u32, column: u32, group: u32, c_base: u32, sum: vec4f) {
+  var value = sum * params.scale;
+  let at = c_base + row * params.n + column;
+#if VEC
+  if (column >= params.n) { return; }
+  if (params.has_bias == 1u) { value += bias[(group * params.n + column) / 4u]; }
+  if (params.accumulate == 1u) { value += c_data[at / 4u]; }
+  c_data[at / 4u] = value;
+#else
+  for (var j = 0u; j < 4u; j++) {
+    if (column + j >= params.n) { return; }
+    var one = value[j];
+    if (params.has_bias == 1u) { one += bias[group * params.n + column + j]; }
+    if (params.accumulate == 1u) { one += c_data[at + j]; }
+    c_data[at + j] = one;
+  }
+#endif
+}

@@ -1,0 +1,61 @@
+// Packs rows of k values for gemm-panels.wgsl: a panel holds 4·LANES rows, k after k, as quads of four neighbouring rows; k is filled up
+// with zeros to a multiple of 4, rows past the end repeat the last one. Called by kernels/gemm-panels.ts.
+struct Params {
+  rows: u32, k: u32,
+  k_quads: u32,
+  stride: u32, // from one matrix of a batch to the next, in elements
+}
+#if VEC
+@group(0) @binding(0) var<storage, read> rows_data: array<vec4f>; // k is a multiple of 4
+#else
+@group(0) @binding(0) var<storage, read> rows_data: array<f32>;
+#endif
+@group(0) @binding(1) var<storage, read_write> panels: array<vec4f>; // [panels, 4·k_quads, LANES]
+#if GROUPED
+// A panel's group and first row, and where each group's rows end: see kernels/tiles.wgsl.
+@group(0) @binding(2) var<storage, read> tiles: array<vec2u>;
+@group(0) @binding(3) var<storage, read> group_offsets: array<u32>;
+#endif
+#if GATHER
+@group(0) @binding(4) var<storage, read> source_row: array<u32>; // which row stands for row m
+#endif
+
+fn load(base: u32, first: u32, end: u32, q: u32) -> vec4f {
+  var row = min(first, end - 1u);
+#if GATHER
+  row = source_row[row];
+#endif
+  let at = base + row * params.k + 4u * q;
+#if VEC
+  return rows_data[at / 4u];
+#else
+  let left = params.k - 4u * q;
+  return vec4f(rows_data[at], select(0.0, rows_data[at + 1u], left > 1u), select(0.0, rows_data[at + 2u], left > 2u),
+    select(0.0, rows_data[at + 3u], left > 3u));
+#endif
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let q = workgroup.x * (64u / LANES) + thread / LANES;
+  if (q >= params.k_quads) { return; }
+#if GROUPED
+  let tile = tiles[workgroup.y];
+  if (tile.x == 0xffffffffu) { return; }
+  let end = group_offsets[tile.x + 1u];
+  let first = tile.y + 4u * (thread % LANES);
+#else
+  let end = params.rows;
+  let first = 4u * (workgroup.y * LANES + thread % LANES);
+#endif
+  let base = workgroup.z * params.stride;
+  let r0 = load(base, first, end, q);
+  let r1 = load(base, first + 1u, end, q);
+  let r2 = load(base, first + 2u, end, q);
+  let r3 = load(base, first + 3u, end, q);
+  let at = ((workgroup.z * workgroups.y + workgroup.y) * params.k_quads + q) * 4u * LANES + thread % LANES;
+  panels[at] = vec4f(r0.x, r1.x, r2.x, r3.x);
+  panels[at + LANES] = vec4f(r0.y, r1.y, r2.y, r3.y);
+  panels[at + 2u * LANES] = vec4f(r0.z, r1.z, r2.z, r3.z);
+  panels[at + 3u * LANES] = vec4f(r0.w, r1.w, r2.w, r3.w);
+}
