@@ -1,6 +1,6 @@
 // Makes the checkpoint that comes with the package: pretrained/general.
-//   npm run dev -- packages/timeseries/recipes/pretrain.ts [--folder runs/general] [--steps 1500] [--out packages/timeseries/pretrained/general]
-// Resumes what is in the folder. About 30 minutes on two cores with lavapipe. ETT and M4 are not among its sources.
+//   npm run dev -- packages/timeseries/recipes/pretrain.ts [--folder runs/general] [--steps 1200] [--out packages/timeseries/pretrained/general]
+// Resumes what is in the folder. About 25 minutes on two cores with lavapipe. ETT and M4 are not among its sources.
 import { parseArgs } from "node:util";
 import { requestDevice } from "@moebius/runtime/device";
 import { TimeMoe, trainTimeMoe } from "@moebius/timeseries";
@@ -11,7 +11,7 @@ import { report } from "./report.ts";
 const { values } = parseArgs({
   options: {
     folder: { type: "string", default: "runs/general" },
-    steps: { type: "string", default: "1500" },
+    steps: { type: "string", default: "1200" },
     out: { type: "string", default: "packages/timeseries/pretrained/general" },
   },
 });

@@ -1,5 +1,5 @@
 import { ShapeError } from "../device/errors.ts";
-import { gemm } from "../kernels/gemm.ts";
+import { gemm, gemmEach } from "../kernels/gemm.ts";
 import { gemmTransposed } from "../kernels/gemm-transposed.ts";
 import type { RowGroups } from "../kernels/row-tiles.ts";
 import { combineRows, dotRows, type RowMaps, weighRows } from "../kernels/rows.ts";
@@ -51,21 +51,32 @@ function restore({ numTokens, numGroups, maxAssignments }: GroupedRows, saved: T
  * @returns [A, out] in grouped order; rows past the last group are garbage
  */
 export function expandLinear(x: F32, weight: F32, plan: GroupedRows): F32 {
-  expectBank("expandLinear", x, plan.numTokens, weight, plan);
-  const y = gemm(x, weight, { order: "out-major", groups: { ...grouped(plan), sourceRow: plan.slotToken } });
-  const wants = [x, weight].map(needsGradient);
-  // dx[n] = Σ over n's grouped rows of W[g]ᵀ dy[s]; dW[g] = Σ over g's rows of dy[s] x[token(s)]ᵀ
-  differentiable("expandLinear", [x, weight], [y], [x, weight, ...planTensors(plan)], ([dy], [x, weight, ...rest]) => {
-    const maps = restore(plan, rest);
+  return expandLinears(x, [weight], plan)[0] as F32;
+}
+
+/** expandLinear through several banks of one shape, as the gate and up projections of gated experts: x is gathered once for all. */
+export function expandLinears(x: F32, weights: readonly F32[], plan: GroupedRows): F32[] {
+  for (const weight of weights) expectBank("expandLinear", x, plan.numTokens, weight, plan);
+  const ys = gemmEach(x, weights, { order: "out-major", groups: { ...grouped(plan), sourceRow: plan.slotToken } });
+  const wants = [x, ...weights].map(needsGradient);
+  // dx[n] = Σ over n's grouped rows of Σ_i W_i[g]ᵀ dy_i[s]; dW_i[g] = Σ over g's rows of dy_i[s] x[token(s)]ᵀ
+  differentiable("expandLinear", [x, ...weights], ys, [x, ...weights, ...planTensors(plan)], (dys, [x, ...saved]) => {
+    const banks = saved.slice(0, weights.length);
+    const maps = restore(plan, saved.slice(weights.length));
     const groups = grouped(maps);
+    let rows: F32 | undefined;
+    for (const [i, dy] of dys.entries())
+      if (dy && wants[0]) rows = gemm(dy as F32, banks[i] as F32, { order: "in-major", groups, into: rows });
     return [
-      wants[0] ? combineRows(gemm(dy as F32, weight as F32, { order: "in-major", groups }), maps) : undefined,
-      wants[1]
-        ? gemmTransposed(dy as F32, x as F32, { groups: { ...groups, sourceRow: maps.slotToken }, gathered: "b" })
-        : undefined,
+      rows && combineRows(rows, maps),
+      ...dys.map((dy, i) =>
+        dy && wants[i + 1]
+          ? gemmTransposed(dy as F32, x as F32, { groups: { ...groups, sourceRow: maps.slotToken }, gathered: "b" })
+          : undefined,
+      ),
     ];
   });
-  return y;
+  return ys;
 }
 
 /**

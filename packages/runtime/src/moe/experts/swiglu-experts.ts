@@ -1,5 +1,5 @@
 import type { Device } from "../../device/device.ts";
-import { combineLinear, expandLinear } from "../../ops/row-groups.ts";
+import { combineLinear, expandLinears } from "../../ops/row-groups.ts";
 import { swiglu } from "../../ops/swiglu.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Routing } from "../routing.ts";
@@ -23,7 +23,7 @@ export class SwigluExperts extends Experts {
   }
 
   override forward(x: Tensor<"f32">, { plan, weights }: Routing): Tensor<"f32"> {
-    const hidden = swiglu(expandLinear(x, this.gate, plan), expandLinear(x, this.up, plan)); // [A, F]
-    return combineLinear(hidden, this.down, weights, plan); // [N, H]
+    const [gate, up] = expandLinears(x, [this.gate, this.up], plan) as [Tensor<"f32">, Tensor<"f32">]; // [A, F] each
+    return combineLinear(swiglu(gate, up), this.down, weights, plan); // [N, H]
   }
 }
