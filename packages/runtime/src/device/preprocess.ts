@@ -5,7 +5,7 @@ export type Defines = Readonly<Record<string, number | boolean | string>>;
 
 /**
  * Turns one .wgsl file into one of its specialisations.
- * - `#include "name"` inserts one of `includes`;
+ * - `#include "name"` inserts one of `includes`, which may include others;
  * - `#if NAME`, `#if !NAME`, `#if NAME == value`, `#else`, `#endif` (nestable) keep or drop lines;
  * - a name of `defines` is replaced by its value wherever it stands as a whole word;
  * - `@unroll for (var i = 0u; i < 4u; i++) { … }` writes the body once an iteration, each in a block of its own, with `i` a
@@ -19,9 +19,16 @@ export function preprocess(
   defines: Defines,
   includes: Readonly<Record<string, string>> = {},
 ): string {
-  const included = code.replace(/^[ \t]*#include "([^"]+)"[ \t]*$/gm, (_, file: string, at: number) => {
-    const text = includes[file];
-    if (text !== undefined) return text;
+  const included = insert(name, code, includes);
+  const chosen = conditionals(name, included, defines);
+  return unroll(name, replaceNames(chosen, defines));
+}
+
+/** An included file may include others, but not itself. */
+function insert(name: string, code: string, includes: Readonly<Record<string, string>>): string {
+  return code.replace(/^[ \t]*#include "([^"]+)"[ \t]*$/gm, (_, file: string, at: number) => {
+    const { [file]: text, ...others } = includes;
+    if (text !== undefined) return insert(name, text, others);
     const line = code.slice(0, at).split("\n").length;
     throw new ShaderError(
       name,
@@ -29,8 +36,6 @@ export function preprocess(
       line,
     );
   });
-  const chosen = conditionals(name, included, defines);
-  return unroll(name, replaceNames(chosen, defines));
 }
 
 /** Values may use other names, one level deep. */

@@ -6,6 +6,7 @@ struct Params {
   scale: f32,
   accumulate: u32, // 1: add to what C holds
   has_bias: u32,   // 1: bias[n], or bias[group, n]
+  groups: u32,
 }
 #if VEC
 alias Load = vec4f; // k and n are multiples of 4
@@ -20,12 +21,9 @@ alias Load = f32;
 @group(0) @binding(2) var<storage, read> bias: array<Load>;
 @group(0) @binding(3) var<storage, read_write> c_data: array<Load>;
 #if GROUPED
-// A tile's group and first row, and where each group's rows end: see kernels/tiles.wgsl.
-@group(0) @binding(4) var<storage, read> tiles: array<vec2u>;
-@group(0) @binding(5) var<storage, read> group_offsets: array<u32>;
+@group(0) @binding(4) var<storage, read> group_offsets: array<u32>; // [groups + 1]
+#include "tiles"
 #endif
-
-const NONE = 0xffffffffu;
 
 #if !PACKED_B
 #if OUT_MAJOR

@@ -8,7 +8,7 @@
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let column = (workgroup.x * LANES * VECS + lane) * 4u;
 #if GROUPED
-  let tile = tiles[workgroup.y];
+  let tile = tile_at(workgroup.y);
   let group = tile.x;
   if (group == NONE) { return; }
   let first = tile.y;

@@ -7,12 +7,14 @@ import code from "./gemm.wgsl";
 import common from "./gemm-common.wgsl";
 import panelsCode from "./gemm-panels.wgsl";
 import { packPanels } from "./panels.ts";
-import { maxTiles, type RowGroups, tileTable } from "./row-tiles.ts";
+import { maxTiles, type RowGroups } from "./row-tiles.ts";
+import tiles from "./tiles.wgsl";
 
 type F32 = Tensor<"f32">;
 
-const rowsKernel = defineKernel("gemm", code, { "gemm-common": common });
-const panelsKernel = defineKernel("gemm-panels", panelsCode, { "gemm-common": common });
+const includes = { "gemm-common": common, tiles };
+const rowsKernel = defineKernel("gemm", code, includes);
+const panelsKernel = defineKernel("gemm-panels", panelsCode, includes);
 
 /** Row-major [k, n] is in-major, [n, k], as checkpoints store linear layers [out, in], is out-major. */
 export type WeightOrder = "in-major" | "out-major";
@@ -63,16 +65,12 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
   const packed = packs ?? paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize });
   const [rows, quads] = packed ? [4 * lanes, PANEL_QUADS] : [laneRows * lanes, 1];
   const gather = groups?.sourceRow;
-  const table = groups && tileTable(groups, rows);
-  const tiles = groups && table && { groups, table };
-  const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, tiles }) : a;
+  const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, groups }) : a;
   const columns = Math.ceil(n / (4 * lanes * quads));
   for (const [i, b] of bs.entries()) {
     const out = outputs[i] as F32;
     const right =
-      packed && order === "out-major"
-        ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes, tiles: undefined })
-        : b;
+      packed && order === "out-major" ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes }) : b;
     device.dispatch({
       kernel: packed ? panelsKernel : rowsKernel,
       defines: {
@@ -94,7 +92,7 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
         right.binding(),
         (bias ?? a).binding(),
         into ? out.bindingInPlace() : out.binding(),
-        ...(tiles ? [tiles.table.binding(), tiles.groups.groupOffsets.binding()] : []),
+        ...(groups ? [groups.groupOffsets.binding()] : []),
         ...(gather && !packed ? [gather.binding()] : []),
       ],
       params: {
@@ -108,6 +106,7 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
         scale,
         accumulate: into ? 1 : 0,
         has_bias: bias ? 1 : 0,
+        groups: groups?.numGroups ?? 0,
       },
       grid: groups ? [columns, maxTiles(groups, rows)] : [columns, Math.ceil(m / rows), batch],
       flops: 2 * batch * m * n * k,
@@ -115,7 +114,6 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
     });
     if (right !== b) right.dispose();
   }
-  table?.dispose();
   if (left !== a) left.dispose();
   return [...outputs];
 }

@@ -6,7 +6,7 @@
 @group(0) @binding(0) var<storage, read> a_data: array<Load>;
 #if GATHER
 // Which row of A stands for row m.
-@group(0) @binding(6) var<storage, read> source_row: array<u32>;
+@group(0) @binding(5) var<storage, read> source_row: array<u32>;
 #endif
 
 // Four values of A along k.
@@ -25,7 +25,7 @@ fn load_a(base: u32, q: u32) -> vec4f {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let column = (workgroup.x * LANES + lane) * 4u;
 #if GROUPED
-  let tile = tiles[workgroup.y];
+  let tile = tile_at(workgroup.y);
   let group = tile.x;
   if (group == NONE) { return; }
   let first = tile.y;

@@ -2,10 +2,11 @@ import { defineKernel } from "../device/kernel.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./panels.wgsl";
 import { maxTiles, type RowGroups } from "./row-tiles.ts";
+import tiles from "./tiles.wgsl";
 
 type F32 = Tensor<"f32">;
 
-const kernel = defineKernel("panels", code);
+const kernel = defineKernel("panels", code, { tiles });
 
 /** Threads of a workgroup. */
 const THREADS = 64;
@@ -16,8 +17,8 @@ interface PanelOptions {
   /** Rows of each. */
   rows: number;
   lanes: number;
-  /** Panels as the tiles of a grouped product; rows are then gathered if the groups say so. */
-  tiles: { groups: RowGroups; table: Tensor<"u32"> } | undefined;
+  /** Panels hold rows of one group each; rows are gathered if the groups say so. */
+  groups?: RowGroups | undefined;
 }
 
 /**
@@ -25,24 +26,30 @@ interface PanelOptions {
  * @param x [..., rows, k]
  * @returns [matrices · panels, 4 · ceil(k / 4), 4 · lanes]
  */
-export function packPanels(x: F32, { matrices, rows, lanes, tiles }: PanelOptions): F32 {
+export function packPanels(x: F32, { matrices, rows, lanes, groups }: PanelOptions): F32 {
   const { device } = x;
   const height = 4 * lanes;
   const k = x.axis(-1);
   const quads = Math.ceil(k / 4);
-  const count = tiles ? maxTiles(tiles.groups, height) : Math.ceil(rows / height);
+  const count = groups ? maxTiles(groups, height) : Math.ceil(rows / height);
   const panels = empty(device, [matrices * count, 4 * quads, height], "f32");
-  const gather = tiles?.groups.sourceRow;
+  const gather = groups?.sourceRow;
   device.dispatch({
     kernel,
-    defines: { LANES: lanes, VEC: k % 4 === 0, GROUPED: tiles !== undefined, GATHER: gather !== undefined },
+    defines: {
+      LANES: lanes,
+      ROWS: height,
+      VEC: k % 4 === 0,
+      GROUPED: groups !== undefined,
+      GATHER: gather !== undefined,
+    },
     bindings: [
       x.binding(),
       panels.binding(),
-      ...(tiles ? [tiles.table.binding(), tiles.groups.groupOffsets.binding()] : []),
+      ...(groups ? [groups.groupOffsets.binding()] : []),
       ...(gather ? [gather.binding()] : []),
     ],
-    params: { rows, k, k_quads: quads, stride: rows * k },
+    params: { rows, k, k_quads: quads, stride: rows * k, groups: groups?.numGroups ?? 0 },
     grid: [Math.ceil(quads / (THREADS / lanes)), count, matrices],
     bytes: 4 * (matrices * rows * k + panels.size),
   });

@@ -4,6 +4,7 @@ struct Params {
   rows: u32, k: u32,
   k_quads: u32,
   stride: u32, // from one matrix of a batch to the next, in elements
+  groups: u32,
 }
 #if VEC
 @group(0) @binding(0) var<storage, read> rows_data: array<vec4f>; // k is a multiple of 4
@@ -12,12 +13,11 @@ struct Params {
 #endif
 @group(0) @binding(1) var<storage, read_write> panels: array<vec4f>; // [panels, 4·k_quads, LANES]
 #if GROUPED
-// A panel's group and first row, and where each group's rows end: see kernels/tiles.wgsl.
-@group(0) @binding(2) var<storage, read> tiles: array<vec2u>;
-@group(0) @binding(3) var<storage, read> group_offsets: array<u32>;
+@group(0) @binding(2) var<storage, read> group_offsets: array<u32>; // [groups + 1]
+#include "tiles"
 #endif
 #if GATHER
-@group(0) @binding(4) var<storage, read> source_row: array<u32>; // which row stands for row m
+@group(0) @binding(3) var<storage, read> source_row: array<u32>; // which row stands for row m
 #endif
 
 fn load(base: u32, first: u32, end: u32, q: u32) -> vec4f {
@@ -40,8 +40,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let q = workgroup.x * (64u / LANES) + thread / LANES;
   if (q >= params.k_quads) { return; }
 #if GROUPED
-  let tile = tiles[workgroup.y];
-  if (tile.x == 0xffffffffu) { return; }
+  let tile = tile_at(workgroup.y);
+  if (tile.x == NONE) { return; }
   let end = group_offsets[tile.x + 1u];
   let first = tile.y + 4u * (thread % LANES);
 #else

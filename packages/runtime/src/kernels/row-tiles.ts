@@ -1,8 +1,4 @@
-import { defineKernel } from "../device/kernel.ts";
-import { empty, type Tensor } from "../tensor/tensor.ts";
-import code from "./tiles.wgsl";
-
-const kernel = defineKernel("tiles", code);
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** Rows that belong to groups: what the grouped product needs of a routing plan. */
 export interface RowGroups {
@@ -18,18 +14,4 @@ export interface RowGroups {
 /** How many tiles of `height` rows the groups have at most. */
 export function maxTiles({ numRows, numGroups }: RowGroups, height: number): number {
   return Math.floor(numRows / height) + numGroups;
-}
-
-/** [maxTiles, 2] u32: group and first row of each tile. */
-export function tileTable(groups: RowGroups, height: number): Tensor<"u32"> {
-  const { groupOffsets, numGroups } = groups;
-  const { device } = groupOffsets;
-  const tiles = empty(device, [maxTiles(groups, height), 2], "u32");
-  device.dispatch({
-    kernel,
-    bindings: [groupOffsets.binding(), tiles.binding()],
-    params: { groups: numGroups, height, max_tiles: maxTiles(groups, height) },
-    grid: [Math.ceil((numGroups + 1) / 64)],
-  });
-  return tiles;
 }

@@ -51,6 +51,8 @@ test("names become values: whole words only, numbers as u32, values may name oth
 
 test("#include inserts a text, which may hold conditions and names of its own", () => {
   expect(linesOf('#include "part"\nend', { N: 2 }, { part: "#if N\nn = N;\n#endif" })).toEqual(["n = 2u;", "end"]);
+  expect(linesOf('#include "outer"', {}, { outer: '#include "inner"', inner: "x" })).toEqual(["x"]);
+  expect(() => linesOf('#include "loop"', {}, { loop: '#include "loop"' })).toThrow('no include named "loop"');
 });
 
 describe("@unroll and @repeat", () => {
