@@ -31,7 +31,7 @@ const plainCase = (numTokens: number, topK: number, numExperts: number, choose: 
 const anyCase: fc.Arbitrary<PlanCase> = fc
   .record({
     numTokens: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 10, max: 600 })),
-    numExperts: fc.integer({ min: 1, max: 64 }),
+    numExperts: fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 65, max: 100 })), // two kernels
     withoutProduct: fc.constantFrom(0, 0, 3),
     choices: fc.integer({ min: 1, max: 8 }),
     seed: fc.integer({ min: 1, max: 1e6 }),
@@ -91,7 +91,7 @@ describe("planTopK", () => {
         expectSound(plan, c);
         expect(plan).toEqual(referencePlan(c));
       }),
-      { numRuns: 60, seed: 7 },
+      { numRuns: 80, seed: 7 },
     );
   });
 
@@ -100,6 +100,9 @@ describe("planTopK", () => {
     ["one token", plainCase(1, 2, 4, (a) => 3 - a)],
     ["one expert", plainCase(37, 1, 1, () => 0)],
     ["all tokens to one of 64 experts", plainCase(600, 1, 64, () => 17)],
+    ["all tokens to one of 65 experts", plainCase(600, 1, 65, () => 17)],
+    ["more assignments than one workgroup serves", plainCase(3000, 3, 8, (a) => (a * a) % 8)],
+    ["no token, many experts", plainCase(0, 2, 65, () => 0)],
     ["every expert for every token", plainCase(90, 8, 8, (a) => (a * 5 + Math.floor(a / 8)) % 8)],
     ["no expert with a product", plainCase(5, 2, 4, (a) => 4 + a)],
     ["a token that names an expert twice", plainCase(4, 2, 3, () => 1)],

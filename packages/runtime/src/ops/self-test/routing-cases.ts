@@ -109,22 +109,24 @@ export const ROUTING_CASES: readonly SelfTestCase[] = [
       [12, 0, 0, 0],
     ],
   },
-  {
-    family: "routing plan, capacity",
-    tolerance: 0,
-    inputs: [[3, 1]],
-    run: (device, weights) => {
-      const experts = tensor(device, Uint32Array.of(1, 1, 0), [3, 1]);
-      const options = { numGroups: 2, capacity: 1, priority: "token", mask: undefined } as const;
-      const { groupOffsets, assignmentSlot, status } = buildPlan(experts, weights, options);
-      return [groupOffsets, assignmentSlot, status];
-    },
-    reference: () => [
-      [0, 1, 2],
-      [1, NONE, 0],
-      [2, 1, 0, 0],
-    ],
-  },
+  ...[true, false].map(
+    (few): SelfTestCase => ({
+      family: `routing plan, capacity, ${few ? "few" : "many"} assignments`,
+      tolerance: 0,
+      inputs: [[3, 1]],
+      run: (device, weights) => {
+        const experts = tensor(device, Uint32Array.of(1, 1, 0), [3, 1]);
+        const options = { numGroups: 2, capacity: 1, priority: "token", mask: undefined } as const;
+        const { groupOffsets, assignmentSlot, status } = buildPlan(experts, weights, options, few);
+        return [groupOffsets, assignmentSlot, status];
+      },
+      reference: () => [
+        [0, 1, 2],
+        [1, NONE, 0],
+        [2, 1, 0, 0],
+      ],
+    }),
+  ),
   {
     family: "expert counts",
     tolerance: 0,
