@@ -14,11 +14,17 @@ alias Load = vec4f; // k and n are multiples of 4
 alias Load = f32;
 #endif
 #if PACKED_B
-@group(0) @binding(1) var<storage, read> b_data: array<vec4f>; // panels: see kernels/panels.wgsl
+alias LoadB = vec4f; // panels: see kernels/panels.wgsl
 #else
-@group(0) @binding(1) var<storage, read> b_data: array<Load>;
+alias LoadB = Load;
 #endif
+@group(0) @binding(1) var<storage, read> b_data0: array<LoadB>;
+#if DUAL
+// A second B of the same shape: with the products g and u, C = silu(g) · u.
+@group(0) @binding(2) var<storage, read> b_data1: array<LoadB>;
+#else
 @group(0) @binding(2) var<storage, read> bias: array<Load>;
+#endif
 @group(0) @binding(3) var<storage, read_write> c_data: array<Load>;
 #if GROUPED
 @group(0) @binding(4) var<storage, read> group_offsets: array<u32>; // [groups + 1]
@@ -26,32 +32,34 @@ alias Load = f32;
 #endif
 
 #if !PACKED_B
+@repeat for (var v = 0; v < BANKS; v++) {
 #if OUT_MAJOR
 // B as [n, k]: four values along k of one column.
-fn load_b(base: u32, q: u32, column: u32) -> vec4f {
+fn load_b$v(base: u32, q: u32, column: u32) -> vec4f {
   let start = base + min(column, params.n - 1u) * params.k;
 #if VEC
-  return b_data[start / 4u + q];
+  return b_data$v[start / 4u + q];
 #else
   let k = 4u * q;
   let at = start + k;
-  return vec4f(b_data[at], select(0.0, b_data[at + 1u], k + 1u < params.k), select(0.0, b_data[at + 2u], k + 2u < params.k),
-    select(0.0, b_data[at + 3u], k + 3u < params.k));
+  return vec4f(b_data$v[at], select(0.0, b_data$v[at + 1u], k + 1u < params.k), select(0.0, b_data$v[at + 2u], k + 2u < params.k),
+    select(0.0, b_data$v[at + 3u], k + 3u < params.k));
 #endif
 }
 #else
 // B as [k, n]: four columns of one k; beyond k anything finite will do, since A is zero there.
-fn load_b(base: u32, k: u32, column: u32) -> vec4f {
+fn load_b$v(base: u32, k: u32, column: u32) -> vec4f {
   let start = base + min(k, params.k - 1u) * params.n;
 #if VEC
-  return b_data[(start + min(column, params.n - 4u)) / 4u];
+  return b_data$v[(start + min(column, params.n - 4u)) / 4u];
 #else
   let last = params.n - 1u;
-  return vec4f(b_data[start + min(column, last)], b_data[start + min(column + 1u, last)], b_data[start + min(column + 2u, last)],
-    b_data[start + min(column + 3u, last)]);
+  return vec4f(b_data$v[start + min(column, last)], b_data$v[start + min(column + 1u, last)], b_data$v[start + min(column + 2u, last)],
+    b_data$v[start + min(column + 3u, last)]);
 #endif
 }
 #endif
+}
 #endif
 
 fn store(row: u32, column: u32, group: u32, c_base: u32, sum: vec4f) {
@@ -59,16 +67,24 @@ fn store(row: u32, column: u32, group: u32, c_base: u32, sum: vec4f) {
   let at = c_base + row * params.n + column;
 #if VEC
   if (column >= params.n) { return; }
+#if !DUAL
   if (params.has_bias == 1u) { value += bias[(group * params.n + column) / 4u]; }
   if (params.accumulate == 1u) { value += c_data[at / 4u]; }
+#endif
   c_data[at / 4u] = value;
 #else
   for (var j = 0u; j < 4u; j++) {
     if (column + j >= params.n) { return; }
     var one = value[j];
+#if !DUAL
     if (params.has_bias == 1u) { one += bias[group * params.n + column + j]; }
     if (params.accumulate == 1u) { one += c_data[at + j]; }
+#endif
     c_data[at + j] = one;
   }
 #endif
 }
+
+#if DUAL
+fn gated(g: vec4f, u: vec4f) -> vec4f { return g / (1.0 + exp(-g)) * u; }
+#endif

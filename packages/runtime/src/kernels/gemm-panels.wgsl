@@ -1,12 +1,16 @@
 // The same product from packed operands: A, and B where it is out-major, come as panels (kernels/panels.wgsl), so that a lane reads four
-// rows, or four columns, of one k in one load. A tile is 4·LANES rows by 4·LANES·VECS columns: a broadcast serves VECS quads of
-// columns, which is what makes this core faster than gemm.wgsl where packing is paid back. Called by kernels/gemm-panels.ts.
+// rows, or four columns, of one k in one load. A tile is 4·LANES rows by 4·LANES·VECS columns, or the same columns of two B: a broadcast
+// serves VECS quads, which is what makes this core faster than gemm.wgsl where packing is paid back. Called by kernels/gemm-panels.ts.
 #include "gemm-common"
 @group(0) @binding(0) var<storage, read> a_data: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
+#if DUAL
+  let column = (workgroup.x * LANES + lane) * 4u;
+#else
   let column = (workgroup.x * LANES * VECS + lane) * 4u;
+#endif
 #if GROUPED
   let tile = tile_at(workgroup.y);
   let group = tile.x;
@@ -27,7 +31,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #if PACKED_B
   let panels = (params.n + 4u * LANES - 1u) / (4u * LANES);
   @repeat for (var v = 0; v < VECS; v++) {
+#if DUAL
+    let b_base$v = (matrix * panels + workgroup.x) * depth * LANES + lane;
+#else
     let b_base$v = (matrix * panels + min(workgroup.x * VECS + v, panels - 1u)) * depth * LANES + lane;
+#endif
   }
 #else
   let b_base = matrix * params.b_stride;
@@ -40,9 +48,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   for (var k = 0u; k < params.k; k++) {
     @repeat for (var v = 0; v < VECS; v++) {
 #if PACKED_B
-      let b$v = b_data[b_base$v + k * LANES];
+#if DUAL
+      let b$v = b_data$v[b_base$v + k * LANES];
 #else
-      let b$v = load_b(b_base, k, column + v * 4u * LANES);
+      let b$v = b_data0[b_base$v + k * LANES];
+#endif
+#else
+#if DUAL
+      let b$v = load_b$v(b_base, k, column);
+#else
+      let b$v = load_b0(b_base, k, column + v * 4u * LANES);
+#endif
 #endif
     }
     let own = a_data[a_base + k * LANES];
@@ -56,6 +72,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       }
     }
   }
+#if DUAL
+  var sums: array<vec4f, ROWS>;
+  @repeat for (var l = 0; l < LANES; l++) {
+    @repeat for (var c = 0; c < 4; c++) { sums[4u * l + c] = gated(sum0$c$l, sum1$c$l); }
+  }
+  for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column, group, c_base, sums[r]); }
+#else
   @repeat for (var v = 0; v < VECS; v++) {
     var sums$v: array<vec4f, ROWS>; // so that the code to store a row is compiled once
     @repeat for (var l = 0; l < LANES; l++) {
@@ -63,4 +86,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     }
     for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column + v * 4u * LANES, group, c_base, sums$v[r]); }
   }
+#endif
 }

@@ -44,33 +44,57 @@ const SMALL_ROWS = 8;
  * @returns [..., m, n]; grouped: [groups.numRows, n], rows beyond the last group's end stay garbage
  */
 export function gemm(a: F32, b: F32, { into, ...options }: GemmOptions & { into?: F32 | undefined }): F32 {
-  return gemmEach(a, [b], options, into && [into])[0] as F32;
+  return products(a, [[b]], options, into)[0] as F32;
 }
 
 /**
- * Products of one A with several B of one shape, as a gated feed-forward has them: A is packed, and its tiles are found, only once.
- * @param into adds to these tensors in place instead of making new ones
+ * silu(A · gate) · (A · up), without keeping the two products: the first half of gated experts where no gradient is wanted.
+ * @param gate as b of gemm
+ * @param up as gate
  */
-export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?: readonly F32[]): F32[] {
+export function gemmGated(a: F32, gate: F32, up: F32, options: GemmOptions): F32 {
+  return products(a, [[gate, up]], options)[0] as F32;
+}
+
+/** Products of one A with several B of one shape: A is packed only once. */
+export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions): F32[] {
+  return products(
+    a,
+    bs.map((b) => [b] as const),
+    options,
+  );
+}
+
+/** @param operands what to multiply A with: one B, or two for a gated product */
+function products(
+  a: F32,
+  operands: readonly (readonly [F32, F32?])[],
+  options: GemmOptions,
+  into?: F32 | undefined,
+): F32[] {
   const { order, bias, scale = 1, groups, subgroupSize = a.device.subgroupSize, packs } = options;
   const { device } = a;
+  const bs = operands.flat() as F32[];
   const { m, n, k, batch, shape } = sizes(a, bs, options);
-  for (const target of into ?? []) expectShape("matmul", "into", target.shape, shape);
-  const outputs = into ?? bs.map(() => empty(device, shape, "f32"));
-  if (m === 0 || n === 0 || batch === 0) return [...outputs];
+  if (into) expectShape("matmul", "into", into.shape, shape);
+  const outputs = into ? [into] : operands.map(() => empty(device, shape, "f32"));
+  if (m === 0 || n === 0 || batch === 0) return outputs;
+  const dual = bs.length > operands.length;
   const lanes = subgroupSize || PLAIN_LANES;
   const wanted =
     subgroupSize === 0 || m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
-  const laneRows = Math.max(1, wanted / lanes);
+  const laneRows = Math.max(1, wanted / lanes / (dual ? 2 : 1)); // two sums an element fill the registers with half the rows
   const packed = packs ?? paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize });
-  const [rows, quads] = packed ? [4 * lanes, PANEL_QUADS] : [laneRows * lanes, 1];
+  const rows = (packed ? 4 : laneRows) * lanes;
+  const columns = Math.ceil(n / (4 * lanes * (packed && !dual ? PANEL_QUADS : 1)));
   const gather = groups?.sourceRow;
   const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, groups }) : a;
-  const columns = Math.ceil(n / (4 * lanes * quads));
-  for (const [i, b] of bs.entries()) {
+  const pack = (b: F32) =>
+    packed && order === "out-major" ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes }) : b;
+  for (const [i, [b, second]] of operands.entries()) {
     const out = outputs[i] as F32;
-    const right =
-      packed && order === "out-major" ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes }) : b;
+    const right = pack(b);
+    const other = second && pack(second);
     device.dispatch({
       kernel: packed ? panelsKernel : rowsKernel,
       defines: {
@@ -78,8 +102,10 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
         ROWS: rows,
         VEC: (k % 4 === 0 || packed) && n % 4 === 0,
         GROUPED: groups !== undefined,
+        DUAL: dual,
+        BANKS: dual ? 2 : 1,
         ...(packed
-          ? { VECS: quads, PACKED_B: order === "out-major" }
+          ? { VECS: PANEL_QUADS, PACKED_B: order === "out-major" }
           : {
               SUBGROUPS: subgroupSize > 0,
               LANE_ROWS: laneRows,
@@ -90,7 +116,7 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
       bindings: [
         left.binding(),
         right.binding(),
-        (bias ?? a).binding(),
+        (other ?? bias ?? a).binding(),
         into ? out.bindingInPlace() : out.binding(),
         ...(groups ? [groups.groupOffsets.binding()] : []),
         ...(gather && !packed ? [gather.binding()] : []),
@@ -109,13 +135,14 @@ export function gemmEach(a: F32, bs: readonly F32[], options: GemmOptions, into?
         groups: groups?.numGroups ?? 0,
       },
       grid: groups ? [columns, maxTiles(groups, rows)] : [columns, Math.ceil(m / rows), batch],
-      flops: 2 * batch * m * n * k,
-      bytes: 4 * (a.size + b.size + out.size),
+      flops: (dual ? 4 : 2) * batch * m * n * k,
+      bytes: 4 * (a.size + (dual ? 2 : 1) * b.size + out.size),
     });
     if (right !== b) right.dispose();
+    if (other !== second) other?.dispose();
   }
   if (left !== a) left.dispose();
-  return [...outputs];
+  return outputs;
 }
 
 function sizes(a: F32, bs: readonly F32[], { order, groups }: GemmOptions) {

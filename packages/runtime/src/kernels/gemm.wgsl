@@ -49,7 +49,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     row$g = source_row[row$g];
 #endif
     let start$g = a_base + row$g * params.k;
-    @repeat for (var l = 0; l < LANES; l++) { var sum$g$l = vec4f(); }
+    @repeat for (var l = 0; l < LANES; l++) {
+      @repeat for (var v = 0; v < BANKS; v++) { var sum$v$g$l = vec4f(); }
+    }
   }
 #else
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
@@ -59,26 +61,28 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       row$g$l = source_row[row$g$l];
 #endif
       let start$g$l = a_base + row$g$l * params.k;
-      var sum$g$l = vec4f();
+      @repeat for (var v = 0; v < BANKS; v++) { var sum$v$g$l = vec4f(); }
     }
   }
 #endif
   for (var q = 0u; q < params.k_quads; q++) {
+    @repeat for (var v = 0; v < BANKS; v++) {
 #if OUT_MAJOR
-    let t0 = load_b(b_base, q, column);
-    let t1 = load_b(b_base, q, column + 1u);
-    let t2 = load_b(b_base, q, column + 2u);
-    let t3 = load_b(b_base, q, column + 3u);
-    let b0 = vec4f(t0.x, t1.x, t2.x, t3.x);
-    let b1 = vec4f(t0.y, t1.y, t2.y, t3.y);
-    let b2 = vec4f(t0.z, t1.z, t2.z, t3.z);
-    let b3 = vec4f(t0.w, t1.w, t2.w, t3.w);
+      let t0$v = load_b$v(b_base, q, column);
+      let t1$v = load_b$v(b_base, q, column + 1u);
+      let t2$v = load_b$v(b_base, q, column + 2u);
+      let t3$v = load_b$v(b_base, q, column + 3u);
+      let b0$v = vec4f(t0$v.x, t1$v.x, t2$v.x, t3$v.x);
+      let b1$v = vec4f(t0$v.y, t1$v.y, t2$v.y, t3$v.y);
+      let b2$v = vec4f(t0$v.z, t1$v.z, t2$v.z, t3$v.z);
+      let b3$v = vec4f(t0$v.w, t1$v.w, t2$v.w, t3$v.w);
 #else
-    let b0 = load_b(b_base, 4u * q, column);
-    let b1 = load_b(b_base, 4u * q + 1u, column);
-    let b2 = load_b(b_base, 4u * q + 2u, column);
-    let b3 = load_b(b_base, 4u * q + 3u, column);
+      let b0$v = load_b$v(b_base, 4u * q, column);
+      let b1$v = load_b$v(b_base, 4u * q + 1u, column);
+      let b2$v = load_b$v(b_base, 4u * q + 2u, column);
+      let b3$v = load_b$v(b_base, 4u * q + 3u, column);
 #endif
+    }
     @unroll for (var g = 0; g < LANE_ROWS; g++) {
 #if SUBGROUPS
       let own = load_a(start$g, q);
@@ -89,17 +93,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         let y = subgroupBroadcast(own.y, l);
         let z = subgroupBroadcast(own.z, l);
         let w = subgroupBroadcast(own.w, l);
-        sum$g$l = fma(vec4f(w), b3, fma(vec4f(z), b2, fma(vec4f(y), b1, fma(vec4f(x), b0, sum$g$l))));
+        @unroll for (var v = 0; v < BANKS; v++) {
+          sum$v$g$l = fma(vec4f(w), b3$v, fma(vec4f(z), b2$v, fma(vec4f(y), b1$v, fma(vec4f(x), b0$v, sum$v$g$l))));
+        }
 #else
         let a = load_a(start$g$l, q);
-        sum$g$l = fma(vec4f(a.w), b3, fma(vec4f(a.z), b2, fma(vec4f(a.y), b1, fma(vec4f(a.x), b0, sum$g$l))));
+        @unroll for (var v = 0; v < BANKS; v++) {
+          sum$v$g$l = fma(vec4f(a.w), b3$v, fma(vec4f(a.z), b2$v, fma(vec4f(a.y), b1$v, fma(vec4f(a.x), b0$v, sum$v$g$l))));
+        }
 #endif
       }
     }
   }
   var sums: array<vec4f, ROWS>; // so that the code to store a row is compiled once
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
-    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = sum$g$l; }
+#if DUAL
+    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = gated(sum0$g$l, sum1$g$l); }
+#else
+    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = sum0$g$l; }
+#endif
   }
   for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column, group, c_base, sums[r]); }
 }

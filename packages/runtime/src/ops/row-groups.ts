@@ -1,10 +1,11 @@
 import { ShapeError } from "../device/errors.ts";
-import { gemm, gemmEach } from "../kernels/gemm.ts";
+import { gemm, gemmEach, gemmGated } from "../kernels/gemm.ts";
 import { gemmTransposed } from "../kernels/gemm-transposed.ts";
 import type { RowGroups } from "../kernels/row-tiles.ts";
 import { combineRows, dotRows, type RowMaps, weighRows } from "../kernels/rows.ts";
 import { expectShape, formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { swiglu } from "./swiglu.ts";
 import { differentiable, needsGradient } from "./tape.ts";
 
 type F32 = Tensor<"f32">;
@@ -77,6 +78,23 @@ export function expandLinears(x: F32, weights: readonly F32[], plan: GroupedRows
     ];
   });
   return ys;
+}
+
+/**
+ * The first half of gated experts: silu(W_gate x) · W_up x for every grouped row. Where no gradient is wanted, one kernel does both
+ * products and keeps neither.
+ * @param x [N, in] in token order
+ * @param gate [G, out, in]
+ * @param up as gate
+ * @returns [A, out] in grouped order; rows past the last group are garbage
+ */
+export function expandSwiglu(x: F32, gate: F32, up: F32, plan: GroupedRows): F32 {
+  if ([x, gate, up].some(needsGradient)) {
+    const [g, u] = expandLinears(x, [gate, up], plan) as [F32, F32];
+    return swiglu(g, u);
+  }
+  for (const weight of [gate, up]) expectBank("expandSwiglu", x, plan.numTokens, weight, plan);
+  return gemmGated(x, gate, up, { order: "out-major", groups: { ...grouped(plan), sourceRow: plan.slotToken } });
 }
 
 /**

@@ -1,7 +1,7 @@
 import { expectClose, uniformArray } from "@moebius/testing";
 import { describe, test } from "vitest";
 import type { Device } from "../../src/device/index.ts";
-import { gemm, type WeightOrder } from "../../src/kernels/gemm.ts";
+import { gemm, gemmGated, type WeightOrder } from "../../src/kernels/gemm.ts";
 import { gemmTransposed } from "../../src/kernels/gemm-transposed.ts";
 import type { RowGroups } from "../../src/kernels/row-tiles.ts";
 import { scope, type Tensor, tensor } from "../../src/tensor/index.ts";
@@ -111,6 +111,24 @@ export function describeGemm(device: Device, subgroupSize: number, packs = false
       return { c: into.read() };
     });
     expectClose("C", await c, expected, TOLERANCE);
+  });
+
+  test.each([
+    [9, 7, 5],
+    [70, 36, 68],
+  ])("gated: silu(A·G) · (A·U) of %i x %i times %i columns, in both orders", async (m, k, n) => {
+    for (const order of orders) {
+      const [a, gate, up] = [values(m * k, 19), values(k * n, 20), values(k * n, 21)];
+      const expected = Array.from({ length: m }, (_, row) => {
+        const u = rowTimes(a, row, up, 0, order, k, n);
+        return rowTimes(a, row, gate, 0, order, k, n).map((g, j) => (g / (1 + Math.exp(-g))) * (u[j] as number));
+      }).flat();
+      const { c } = scope(() => {
+        const [G, U] = [gate, up].map((b) => upload(b, order === "in-major" ? [k, n] : [n, k])) as [F32, F32];
+        return { c: gemmGated(upload(a, [m, k]), G, U, { order, subgroupSize, packs }).read() };
+      });
+      expectClose(order, await c, expected, 2 * TOLERANCE);
+    }
   });
 
   describe.each([

@@ -1,7 +1,8 @@
-import { checkOp, testDevice } from "@moebius/testing";
+import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { planTopK } from "../../src/moe/plan.ts";
-import { combineLinear, expandLinear } from "../../src/ops/row-groups.ts";
+import { combineLinear, expandLinear, expandSwiglu } from "../../src/ops/row-groups.ts";
+import { swiglu } from "../../src/ops/swiglu.ts";
 import { keep, scope, tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -54,6 +55,27 @@ describe("expandLinear, then combineLinear", () => {
         }).flat(),
       inputs: [{ shape: [N, IN] }, { shape: [G, MIDDLE, IN] }, { shape: [G, OUT, MIDDLE] }, { shape: [N * K] }],
     });
+  });
+
+  test("the first half of gated experts is the same with a tape and without, where one kernel does it", async () => {
+    const random = (seed: number, ...shape: number[]) =>
+      tensor(
+        device,
+        Float32Array.from(
+          uniformArray(
+            shape.reduce((a, b) => a * b, 1),
+            seed,
+          ),
+        ),
+        shape,
+      );
+    const [x, gate, up] = [random(1, N, IN), random(2, G, MIDDLE, IN), random(3, G, MIDDLE, IN)];
+    const { fused, composed } = scope(() => ({
+      fused: expandSwiglu(x, gate, up, plan).read(),
+      composed: swiglu(expandLinear(x, gate, plan), expandLinear(x, up, plan)).read(),
+    }));
+    const rows = placed.filter((group) => group >= 0).length * MIDDLE;
+    expectClose("hidden", (await fused).slice(0, rows), (await composed).slice(0, rows), 1e-6);
   });
 
   test("refuse rows and weights that are not the plan's", () => {

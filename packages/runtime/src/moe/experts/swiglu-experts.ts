@@ -1,6 +1,5 @@
 import type { Device } from "../../device/device.ts";
-import { combineLinear, expandLinears } from "../../ops/row-groups.ts";
-import { swiglu } from "../../ops/swiglu.ts";
+import { combineLinear, expandSwiglu } from "../../ops/row-groups.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Routing } from "../routing.ts";
 import { Experts, type ExpertsOptions } from "./experts.ts";
@@ -23,7 +22,6 @@ export class SwigluExperts extends Experts {
   }
 
   override forward(x: Tensor<"f32">, { plan, weights }: Routing): Tensor<"f32"> {
-    const [gate, up] = expandLinears(x, [this.gate, this.up], plan) as [Tensor<"f32">, Tensor<"f32">]; // [A, F] each
-    return combineLinear(swiglu(gate, up), this.down, weights, plan); // [N, H]
+    return combineLinear(expandSwiglu(x, this.gate, this.up, plan), this.down, weights, plan); // through [A, F]
   }
 }
