@@ -5,7 +5,7 @@ import code from "./top-k.wgsl";
 const kernel = defineKernel("top-k", code);
 
 /** Most that a thread keeps in registers; each such k is a pipeline of its own. */
-const FEW = 8;
+export const FEW = 8;
 
 /** [..., N] to the k largest of the last axis and where they are. */
 export function topK(
@@ -29,4 +29,27 @@ export function topK(
     bytes: 4 * (x.size + 2 * values.size),
   });
   return { values, indices };
+}
+
+/** softmax of the last axis, and its k ≤ FEW largest values: a thread does both for a row. */
+export function softmaxTopK(
+  logits: Tensor<"f32">,
+  k: number,
+): { probs: Tensor<"f32">; values: Tensor<"f32">; indices: Tensor<"u32"> } {
+  const { device } = logits;
+  const width = logits.axis(-1);
+  const rows = logits.size / (width || 1);
+  const shape = [...logits.shape.slice(0, -1), k];
+  const probs = empty(device, logits.shape, "f32");
+  const values = empty(device, shape, "f32");
+  const indices = empty(device, shape, "u32");
+  device.dispatch({
+    kernel,
+    defines: { FEW: true, SOFTMAX: true, K: k },
+    bindings: [logits, values, indices, probs].map((tensor) => tensor.binding()),
+    params: { rows, width, k },
+    grid: logits.size === 0 ? [0] : grid1d(rows, 64),
+    bytes: 4 * (2 * logits.size + 2 * values.size),
+  });
+  return { probs, values, indices };
 }

@@ -1,11 +1,15 @@
 // The K largest values of each row, largest first; a tie goes to the lower index and NaN counts as the smallest. Called by
 // kernels/top-k.ts, which picks one of:
-//   FEW        a thread owns a row and keeps the K best in order in registers
+//   FEW        a thread owns a row and keeps the K best in order in registers; with SOFTMAX the row is one of logits, whose
+//              probabilities are chosen from, and written too
 //   otherwise  the LANES threads of a subgroup share a row (a thread owns it where there are none) and look for the best K times
 struct Params { rows: u32, width: u32, k: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;               // [rows, width]
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;    // [rows, k]
 @group(0) @binding(2) var<storage, read_write> indices: array<u32>;   // [rows, k]
+#if SOFTMAX
+@group(0) @binding(3) var<storage, read_write> probs: array<f32>;     // [rows, width]
+#endif
 
 const NONE = 0xffffffffu;
 
@@ -31,8 +35,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     var best$k = 0u;
     var at$k = NONE;
   }
+#if SOFTMAX
+  var high = -0x1.fffffep+127f;
+  var nan = 0.0; // carried by hand: a division by NaN is 0 on some adapters
   for (var i = 0u; i < params.width; i++) {
-    var key = sort_key(x[begin + i]);
+    high = max(high, x[begin + i]);
+    if (sort_key(x[begin + i]) == 0u) { nan = x[begin + i]; }
+  }
+  let has_nan = sort_key(nan) == 0u;
+  var total = 0.0;
+  for (var i = 0u; i < params.width; i++) { total += exp(x[begin + i] - high); }
+#endif
+  for (var i = 0u; i < params.width; i++) {
+#if SOFTMAX
+    let value = select(exp(x[begin + i] - high) / total, nan, has_nan);
+    probs[begin + i] = value;
+#else
+    let value = x[begin + i];
+#endif
+    var key = sort_key(value);
     var at = i;
     // Whichever of the two is behind moves on to the next place.
     @unroll for (var k = 0u; k < K; k++) {
@@ -46,7 +67,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
   }
   @unroll for (var k = 0u; k < K; k++) {
+#if SOFTMAX
+    values[row * K + k] = probs[begin + at$k];
+#else
     values[row * K + k] = x[begin + at$k];
+#endif
     indices[row * K + k] = at$k;
   }
 }

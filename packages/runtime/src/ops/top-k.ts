@@ -1,9 +1,12 @@
 import { ShapeError } from "../device/errors.ts";
+import { map } from "../kernels/map.ts";
+import { softmaxBackward } from "../kernels/softmax.ts";
 import { putAlong, takeAlong as takeKernel } from "../kernels/take-along.ts";
-import { topK as topKKernel } from "../kernels/top-k.ts";
+import { FEW, softmaxTopK as softmaxTopKKernel, topK as topKKernel } from "../kernels/top-k.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { viewOf } from "../tensor/views.ts";
+import { softmax } from "./softmax.ts";
 import { differentiable } from "./tape.ts";
 
 type F32 = Tensor<"f32">;
@@ -25,6 +28,28 @@ export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> }
     putAlong(dv as F32, indices as Tensor<"u32">, width),
   ]);
   return { values, indices };
+}
+
+/**
+ * p = softmax(x) and its K largest values, as topK gives them: what most routers begin with, in one kernel where K is small.
+ * @param x [..., N]
+ * @returns probs [..., N]; values and indices [..., K]
+ * @throws {ShapeError} unless 1 ≤ k ≤ N
+ */
+export function softmaxTopK(x: F32, k: number): { probs: F32; values: F32; indices: Tensor<"u32"> } {
+  if (k > FEW || x.rank === 0 || !(k >= 1 && k <= x.axis(-1))) {
+    const probs = softmax(x);
+    return { probs, ...topK(probs, k) };
+  }
+  const width = x.axis(-1);
+  const { probs, values, indices } = softmaxTopKKernel(x, k);
+  // The chosen values are probabilities too: their gradients join those of probs on the way through the softmax.
+  differentiable("softmaxTopK", [x], [probs, values], [probs, indices], ([dp, dv], [p, indices]) => {
+    const chosen = dv && putAlong(dv as F32, indices as Tensor<"u32">, width);
+    const total = dp && chosen ? map("a + b", [dp as F32, chosen]) : ((dp ?? chosen) as F32);
+    return [softmaxBackward(p as F32, total)];
+  });
+  return { probs, values, indices };
 }
 
 /**

@@ -222,3 +222,23 @@ describe("MoeLayer", () => {
     );
   });
 });
+
+test("without a tape a layer takes six dispatches and reads nothing back", async () => {
+  const layer = layerOf({
+    numTokens: 5,
+    hiddenSize: 8,
+    intermediateSize: 12,
+    numExperts: 4,
+    topK: 2,
+    activation: "swiglu",
+  });
+  const x = tensor(device, Float32Array.from(uniformArray(5 * 8, 3)), [5, 8]);
+  await device.finish();
+  const { dispatches, reads } = device.counters;
+  scope(() => {
+    layer.forward(x);
+  });
+  await device.finish();
+  expect(device.counters.dispatches - dispatches).toBe(6);
+  expect(device.counters.reads).toBe(reads);
+});

@@ -2,7 +2,7 @@ import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import * as kernels from "../../src/kernels/top-k.ts";
 import { concat } from "../../src/ops/layout.ts";
-import { argmax, takeAlong, topK } from "../../src/ops/top-k.ts";
+import { argmax, softmaxTopK, takeAlong, topK } from "../../src/ops/top-k.ts";
 import { tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -80,6 +80,41 @@ describe("topK", () => {
 
 test("no rows have no largest values", async () => {
   for (const k of [2, 9]) expect(await topK(tensor(device, [], [0, 12]), k).indices.read()).toHaveLength(0);
+});
+
+describe("softmaxTopK", () => {
+  test.each([
+    [1, 1, 1],
+    [5, 8, 2],
+    [67, 13, 8],
+    [3, 20, 9],
+  ])("%i rows of %i: the probabilities, then the best %i, with the gradients of both", async (rows, width, k) => {
+    const data = uniformArray(rows * width, 10);
+    const { indices } = softmaxTopK(tensor(device, Float32Array.from(data), [rows, width]), k);
+    const expected = Array.from({ length: rows }, (_, r) => best([...data.subarray(r * width, (r + 1) * width)], k));
+    expect([...(await indices.read())]).toEqual(expected.flat());
+    await checkOp(device, {
+      op: (x) => {
+        const { probs, values } = softmaxTopK(x, k);
+        return concat([probs, values], 1);
+      },
+      reference: (x) =>
+        expected.flatMap((chosen, r) => {
+          const powers = Array.from(x.subarray(r * width, (r + 1) * width), Math.exp);
+          const total = powers.reduce((a, b) => a + b, 0);
+          const probs = powers.map((power) => power / total);
+          return [...probs, ...chosen.map((i) => probs[i] ?? 0)];
+        }),
+      inputs: [{ shape: [rows, width], data }],
+    });
+  });
+
+  test("a logit that is not a number makes the row's probabilities not numbers", async () => {
+    const { values } = softmaxTopK(tensor(device, Float32Array.of(0, Number.NaN, 1, 0, 1, 2), [2, 3]), 1);
+    const [bad, good] = await values.read();
+    expect(bad).toBeNaN();
+    expect(good).toBeCloseTo(Math.exp(2) / (1 + Math.E + Math.exp(2)), 6);
+  });
 });
 
 describe("argmax", () => {

@@ -3,8 +3,7 @@ import { divide } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
 import { linear } from "../../ops/matmul.ts";
 import { sum } from "../../ops/reduction.ts";
-import { softmax } from "../../ops/softmax.ts";
-import { topK } from "../../ops/top-k.ts";
+import { softmaxTopK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { PlanOptions } from "../plan.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
@@ -38,8 +37,7 @@ export class TopKRouter extends Router {
 
   override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing<undefined> {
     const logits = linear(x, this.weight); // [N, E]
-    const probs = softmax(logits);
-    const { indices, values } = topK(probs, this.topK); // [N, K]
+    const { probs, indices, values } = softmaxTopK(logits, this.topK); // [N, E]; [N, K]
     const weights = this.normalizeTopK ? divide(values, reshape(sum(values, -1), [x.axis(0), 1])) : values;
     const capacity = this.#capacity(x.axis(0));
     return sparseRouting({ indices, weights, probs, logits, mask, capacity, priority: this.priority });
