@@ -31,10 +31,11 @@ export function topK(
   return { values, indices };
 }
 
-/** softmax of the last axis, and its k ≤ FEW largest values: a thread does both for a row. */
+/** softmax of the last axis, and its k ≤ FEW largest values, divided by their sum if asked: a thread does it all for a row. */
 export function softmaxTopK(
   logits: Tensor<"f32">,
   k: number,
+  normalize: boolean,
 ): { probs: Tensor<"f32">; values: Tensor<"f32">; indices: Tensor<"u32"> } {
   const { device } = logits;
   const width = logits.axis(-1);
@@ -45,7 +46,7 @@ export function softmaxTopK(
   const indices = empty(device, shape, "u32");
   device.dispatch({
     kernel,
-    defines: { FEW: true, SOFTMAX: true, K: k },
+    defines: { FEW: true, SOFTMAX: true, NORMALIZE: normalize, K: k },
     bindings: [logits, values, indices, probs].map((tensor) => tensor.binding()),
     params: { rows, width, k },
     grid: logits.size === 0 ? [0] : grid1d(rows, 64),

@@ -1,7 +1,7 @@
 // The K largest values of each row, largest first; a tie goes to the lower index and NaN counts as the smallest. Called by
 // kernels/top-k.ts, which picks one of:
 //   FEW        a thread owns a row and keeps the K best in order in registers; with SOFTMAX the row is one of logits, whose
-//              probabilities are chosen from, and written too
+//              probabilities are chosen from, and written too; with NORMALIZE the chosen ones are divided by their sum
 //   otherwise  the LANES threads of a subgroup share a row (a thread owns it where there are none) and look for the best K times
 struct Params { rows: u32, width: u32, k: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;               // [rows, width]
@@ -66,9 +66,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       at = at_behind;
     }
   }
+#if NORMALIZE
+  var chosen = 0.0;
+  @unroll for (var k = 0u; k < K; k++) { chosen += probs[begin + at$k]; }
+#else
+  let chosen = 1.0;
+#endif
   @unroll for (var k = 0u; k < K; k++) {
 #if SOFTMAX
-    values[row * K + k] = probs[begin + at$k];
+    values[row * K + k] = probs[begin + at$k] / chosen;
 #else
     values[row * K + k] = x[begin + at$k];
 #endif

@@ -6,6 +6,9 @@ import { FEW, softmaxTopK as softmaxTopKKernel, topK as topKKernel } from "../ke
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { viewOf } from "../tensor/views.ts";
+import { divide } from "./elementwise.ts";
+import { reshape } from "./layout.ts";
+import { sum } from "./reduction.ts";
 import { softmax } from "./softmax.ts";
 import { differentiable } from "./tape.ts";
 
@@ -33,23 +36,36 @@ export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> }
 /**
  * p = softmax(x) and its K largest values, as topK gives them: what most routers begin with, in one kernel where K is small.
  * @param x [..., N]
+ * @param options.normalize divides the K values by their sum
  * @returns probs [..., N]; values and indices [..., K]
  * @throws {ShapeError} unless 1 ≤ k ≤ N
  */
-export function softmaxTopK(x: F32, k: number): { probs: F32; values: F32; indices: Tensor<"u32"> } {
+export function softmaxTopK(
+  x: F32,
+  k: number,
+  { normalize = false }: { normalize?: boolean } = {},
+): { probs: F32; values: F32; indices: Tensor<"u32"> } {
   if (k > FEW || x.rank === 0 || !(k >= 1 && k <= x.axis(-1))) {
     const probs = softmax(x);
-    return { probs, ...topK(probs, k) };
+    const { values, indices } = topK(probs, k);
+    const shares = normalize ? divide(values, reshape(sum(values, -1), [...values.shape.slice(0, -1), 1])) : values;
+    return { probs, values: shares, indices };
   }
   const width = x.axis(-1);
-  const { probs, values, indices } = softmaxTopKKernel(x, k);
-  // The chosen values are probabilities too: their gradients join those of probs on the way through the softmax.
-  differentiable("softmaxTopK", [x], [probs, values], [probs, indices], ([dp, dv], [p, indices]) => {
-    const chosen = dv && putAlong(dv as F32, indices as Tensor<"u32">, width);
-    const total = dp && chosen ? map("a + b", [dp as F32, chosen]) : ((dp ?? chosen) as F32);
-    return [softmaxBackward(p as F32, total)];
+  const { probs, values, indices } = softmaxTopKKernel(x, k, normalize);
+  differentiable("softmaxTopK", [x], [probs, values], [probs, values, indices], ([dp, dv], [p, v, indices]) => {
+    const back = (dv: F32) => putAlong(dv, indices as Tensor<"u32">, width);
+    // Normalised values are the softmax of the chosen logits; others are among the probabilities, and share their way back.
+    if (!normalize) return [softmaxBackward(p as F32, sumOf(dp as F32 | undefined, dv && back(dv as F32)))];
+    const through = dp && softmaxBackward(p as F32, dp as F32);
+    return [sumOf(through, dv && back(softmaxBackward(v as F32, dv as F32)))];
   });
   return { probs, values, indices };
+}
+
+/** The sum of two gradients of which one may be missing. */
+function sumOf(a: F32 | undefined, b: F32 | undefined): F32 {
+  return a && b ? map("a + b", [a, b]) : ((a ?? b) as F32);
 }
 
 /**

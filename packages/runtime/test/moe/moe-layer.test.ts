@@ -231,6 +231,7 @@ test("without a tape a layer takes six dispatches and reads nothing back", async
     numExperts: 4,
     topK: 2,
     activation: "swiglu",
+    normalizeTopK: true,
   });
   const x = tensor(device, Float32Array.from(uniformArray(5 * 8, 3)), [5, 8]);
   await device.finish();

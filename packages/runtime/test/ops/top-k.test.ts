@@ -89,24 +89,27 @@ describe("softmaxTopK", () => {
     [67, 13, 8],
     [3, 20, 9],
   ])("%i rows of %i: the probabilities, then the best %i, with the gradients of both", async (rows, width, k) => {
-    const data = uniformArray(rows * width, 10);
-    const { indices } = softmaxTopK(tensor(device, Float32Array.from(data), [rows, width]), k);
-    const expected = Array.from({ length: rows }, (_, r) => best([...data.subarray(r * width, (r + 1) * width)], k));
-    expect([...(await indices.read())]).toEqual(expected.flat());
-    await checkOp(device, {
-      op: (x) => {
-        const { probs, values } = softmaxTopK(x, k);
-        return concat([probs, values], 1);
-      },
-      reference: (x) =>
-        expected.flatMap((chosen, r) => {
-          const powers = Array.from(x.subarray(r * width, (r + 1) * width), Math.exp);
-          const total = powers.reduce((a, b) => a + b, 0);
-          const probs = powers.map((power) => power / total);
-          return [...probs, ...chosen.map((i) => probs[i] ?? 0)];
-        }),
-      inputs: [{ shape: [rows, width], data }],
-    });
+    for (const normalize of [false, true]) {
+      const data = uniformArray(rows * width, 10);
+      const { indices } = softmaxTopK(tensor(device, Float32Array.from(data), [rows, width]), k, { normalize });
+      const expected = Array.from({ length: rows }, (_, r) => best([...data.subarray(r * width, (r + 1) * width)], k));
+      expect([...(await indices.read())]).toEqual(expected.flat());
+      await checkOp(device, {
+        op: (x) => {
+          const { probs, values } = softmaxTopK(x, k, { normalize });
+          return concat([probs, values], 1);
+        },
+        reference: (x) =>
+          expected.flatMap((chosen, r) => {
+            const powers = Array.from(x.subarray(r * width, (r + 1) * width), Math.exp);
+            const total = powers.reduce((a, b) => a + b, 0);
+            const probs = powers.map((power) => power / total);
+            const sum = normalize ? chosen.reduce((a, i) => a + (probs[i] ?? 0), 0) : 1;
+            return [...probs, ...chosen.map((i) => (probs[i] ?? 0) / sum)];
+          }),
+        inputs: [{ shape: [rows, width], data }],
+      });
+    }
   });
 
   test("a logit that is not a number makes the row's probabilities not numbers", async () => {

@@ -1,8 +1,5 @@
 import type { Device } from "../../device/device.ts";
-import { divide } from "../../ops/elementwise.ts";
-import { reshape } from "../../ops/layout.ts";
 import { linear } from "../../ops/matmul.ts";
-import { sum } from "../../ops/reduction.ts";
 import { softmaxTopK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { PlanOptions } from "../plan.ts";
@@ -37,8 +34,8 @@ export class TopKRouter extends Router {
 
   override route(x: Tensor<"f32">, _state?: undefined, { mask }: RouteContext = {}): Routing<undefined> {
     const logits = linear(x, this.weight); // [N, E]
-    const { probs, indices, values } = softmaxTopK(logits, this.topK); // [N, E]; [N, K]
-    const weights = this.normalizeTopK ? divide(values, reshape(sum(values, -1), [x.axis(0), 1])) : values;
+    const chosen = softmaxTopK(logits, this.topK, { normalize: this.normalizeTopK });
+    const { probs, indices, values: weights } = chosen; // [N, E]; [N, K]
     const capacity = this.#capacity(x.axis(0));
     return sparseRouting({ indices, weights, probs, logits, mask, capacity, priority: this.priority });
   }
