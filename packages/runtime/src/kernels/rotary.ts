@@ -26,12 +26,24 @@ export function rotate(
   const [, length = 1, heads = 1, dim = 1] = x.shape;
   const half = cos.axis(-1);
   const out = empty(x.device, x.shape, "f32");
-  const pairs = (x.size / (dim || 1)) * Math.ceil(dim / 2);
+  const isVector = !interleaved && dim % 4 === 0 && half % 4 === 0;
+  const quad = isVector ? 4 : 1;
+  const pairs = (x.size / (dim || 1)) * Math.ceil(dim / quad / 2);
   x.device.dispatch({
     kernel,
-    defines: { INTERLEAVED: interleaved },
+    defines: { INTERLEAVED: interleaved, VEC: isVector },
     bindings: [x, cos, sin, positions ?? x, out].map((tensor) => tensor.binding()),
-    params: { pairs, length, heads, dim, half, offset, last: cos.axis(0) - 1, sign, has_positions: positions ? 1 : 0 },
+    params: {
+      pairs,
+      length,
+      heads,
+      dim: dim / quad,
+      half: half / quad,
+      offset,
+      last: cos.axis(0) - 1,
+      sign,
+      has_positions: positions ? 1 : 0,
+    },
     grid: pairs === 0 ? [0] : grid1d(pairs, 64),
     bytes: 8 * x.size,
   });
