@@ -1,6 +1,7 @@
 // Trains on the train rows of one benchmark, from a checkpoint or from scratch, and scores the test rows.
 //   npm run dev -- packages/timeseries/recipes/fine-tune.ts --benchmark ETTh1 --data <folder with ett/> [--from <model>] [--dense] …
 // The weights with the best validation error (some windows, moving average of the weights) are kept and scored.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { requestDevice } from "@moebius/runtime/device";
@@ -53,7 +54,11 @@ console.log(`${benchmark.name}: ${model.numParameters} parameters${values.dense 
 
 const score = (range: readonly [number, number], horizon: number, stride: number) =>
   evaluate(model, benchmark.series, { horizon, context, range, stride });
-const best = { step: 0, error: Number.POSITIVE_INFINITY };
+/** Beside the weights, so that a resumed run knows what to beat. */
+const bestFile = path.join(values.folder, "best.json");
+const best = existsSync(bestFile)
+  ? (JSON.parse(readFileSync(bestFile, "utf8")) as { step: number; error: number })
+  : { step: 0, error: Number.POSITIVE_INFINITY };
 async function validate(step: number): Promise<{ validation: number }> {
   let error = 0;
   for (const horizon of horizons) error += (await score(benchmark.validation, horizon, 97)).model.mse;
@@ -61,6 +66,7 @@ async function validate(step: number): Promise<{ validation: number }> {
   if (error < best.error) {
     Object.assign(best, { step, error });
     await model.save(`${values.folder}/best`);
+    writeFileSync(bestFile, JSON.stringify(best));
   }
   return { validation: error };
 }
