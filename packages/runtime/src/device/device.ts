@@ -126,7 +126,7 @@ export class Device implements Disposable {
   dispatch(request: Dispatch): void {
     this.#throwIfUnusable();
     const start = this.#observer ? performance.now() : 0;
-    const { kernel, defines, bindings, params, grid, flops = 0, bytes = 0 } = request;
+    const { kernel, defines, bindings, params, grid, flops = 0, bytes = 0, weightBytes = 0 } = request;
     const [x, y = 1, z = 1] = grid;
     if (x === 0 || y === 0 || z === 0) return;
     for (const n of [x, y, z])
@@ -139,7 +139,7 @@ export class Device implements Disposable {
     const group = this.#groups.get(pipeline, bindings, kernel.name);
     const values = paramBytes > 0 ? encodeParams(kernel.name, fields, paramBytes, params ?? {}) : undefined;
     this.#append(
-      { kind: "dispatch", pipeline, group, params: values, x, y, z, flops, bytes },
+      { kind: "dispatch", pipeline, group, params: values, x, y, z, flops, bytes, weightBytes },
       bindings.map((binding) => binding.buffer),
     );
     if (this.#observer) this.counters.recordMs += performance.now() - start;

@@ -8,11 +8,14 @@ export { type Binding, type Dispatch, defineKernel, grid1d, type Kernel } from "
 export type { DeviceBuffer, MemoryUse } from "./pool.ts";
 export { type Defines, preprocess } from "./preprocess.ts";
 export {
+  type IdealWork,
   type KernelProfile,
   type MeasuredLimits,
   type ProfileEvent,
+  type ProfileOptions,
   type ProfileReport,
   profile,
+  type Sparsity,
 } from "./profile.ts";
 export { type DeviceOptions, requestDevice } from "./request-device.ts";
 export { writeTrace } from "./trace.ts";

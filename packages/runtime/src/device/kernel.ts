@@ -31,6 +31,8 @@ export interface Dispatch {
   /** Useful floating-point operations and bytes that must be moved, for the profile. */
   flops?: number;
   bytes?: number;
+  /** The part of `bytes` that is weights, of a bank of experts only those in use. */
+  weightBytes?: number;
 }
 
 /** A range of a buffer as a kernel sees it. `offsetBytes` is a multiple of 256. */

@@ -20,6 +20,27 @@ export interface KernelProfile {
   readonly share?: number;
 }
 
+/** What the experts in use would need: their part of the work, as a model's author counts it. */
+export interface IdealWork {
+  readonly flops: number;
+  readonly weightBytes: number;
+}
+
+/** What was executed over what the active experts would need: 1 = no work for idle experts, E/k = all of them ran. */
+export interface Sparsity {
+  readonly flops: number;
+  /** Absent when no kernel states the weights that it reads. */
+  readonly weightBytes?: number;
+}
+
+export interface ProfileOptions {
+  /** See `measureLimits`. */
+  limits?: MeasuredLimits;
+  /** Layers of the model that runs. */
+  numLayers?: number;
+  ideal?: IdealWork;
+}
+
 export interface ProfileEvent {
   readonly kernel: string;
   /** Kernel and specialisation. */
@@ -36,12 +57,18 @@ export interface ProfileReport {
   /** Time of the host in recording and encoding. */
   readonly hostMs: number;
   readonly dispatches: number;
+  /** Only when the number of layers was given. */
+  readonly dispatchesPerLayer?: number;
   readonly jsMicrosecondsPerDispatch: number;
   readonly compileMs: number;
   /** Pipelines that had to be compiled. */
   readonly pipelines: number;
   /** Most bytes in use at once. */
   readonly peakBytes: number;
+  /** Bytes that the kernels state to move, all together. */
+  readonly bytes: number;
+  /** Only when the ideal was given. */
+  readonly sparsity?: Sparsity;
   readonly events: readonly ProfileEvent[];
 }
 
@@ -56,7 +83,7 @@ const DISPATCHES_PER_SET = 2048;
 export async function profile(
   device: Device,
   fn: () => unknown,
-  { limits }: { limits?: MeasuredLimits } = {},
+  { limits, numLayers, ideal }: ProfileOptions = {},
 ): Promise<ProfileReport> {
   await device.finish();
   const { counters, pipelines, memory } = device;
@@ -79,10 +106,25 @@ export async function profile(
     ...summarise(spans, limits),
     hostMs,
     dispatches: spans.length,
+    ...(numLayers === undefined ? {} : { dispatchesPerLayer: spans.length / numLayers }),
     jsMicrosecondsPerDispatch: spans.length === 0 ? 0 : (1000 * hostMs) / spans.length,
     compileMs: pipelines.compileMs - before.compileMs,
     pipelines: pipelines.count - before.count,
     peakBytes,
+    bytes: total(spans, "bytes"),
+    ...(ideal && { sparsity: sparsityOf(spans, ideal) }),
+  };
+}
+
+function total(spans: readonly Span[], what: "flops" | "bytes" | "weightBytes"): number {
+  return spans.reduce((sum, { record }) => sum + record[what], 0);
+}
+
+function sparsityOf(spans: readonly Span[], ideal: IdealWork): Sparsity {
+  const weightBytes = total(spans, "weightBytes");
+  return {
+    flops: total(spans, "flops") / ideal.flops,
+    ...(weightBytes > 0 ? { weightBytes: weightBytes / ideal.weightBytes } : {}),
   };
 }
 

@@ -13,6 +13,7 @@ export interface DispatchRecord {
   readonly z: number;
   readonly flops: number;
   readonly bytes: number;
+  readonly weightBytes: number;
 }
 
 export interface CopyRecord {

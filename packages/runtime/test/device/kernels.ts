@@ -22,6 +22,7 @@ export function scaled(x: F32, factor: number, term = 0, out = empty(x.device, x
     grid: [Math.ceil(x.size / 64)],
     flops: 2 * x.size,
     bytes: 8 * x.size,
+    weightBytes: 4 * x.size,
   });
   return out;
 }

@@ -85,6 +85,19 @@ describe("profile", () => {
     expect(share).toBeCloseTo(Math.max(gflops / limits.gflops, gbps / limits.gbps));
   });
 
+  test("the sparsity meter relates flops and weights to those of the experts in use", async () => {
+    const x = tensor(device, new Float32Array(1000));
+    const options = { ideal: { flops: 1000, weightBytes: 1000 }, numLayers: 2 };
+    // Two dispatches of 2 flops and 8 bytes an element, 4 of them weights.
+    const report = await profile(device, () => void [scaled(x, 1), scaled(x, 2)], options);
+    expect(report.sparsity).toEqual({ flops: 4, weightBytes: 8 });
+    expect(report.bytes).toBe(16_000);
+    expect(report.dispatchesPerLayer).toBe(1);
+    // An op that states neither.
+    expect((await profile(device, () => add(x, x), options)).sparsity).toEqual({ flops: 0 });
+    expect(await profile(device, () => scaled(x, 1))).not.toHaveProperty("sparsity");
+  });
+
   test("a trace opens in Perfetto: complete events in microseconds", async () => {
     const x = tensor(device, [1]);
     const report = await profile(device, () => scaled(x, 1));
