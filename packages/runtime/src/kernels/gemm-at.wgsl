@@ -1,6 +1,6 @@
 // C[g, m, n] = Σ A[k, m] · B[k, n] over the rows k of group g (all rows where there are no groups): the gradient of a weight. Called
-// by kernels/gemm.ts. The sums run in row order, so that a gradient is the same in every run; an empty group writes zeros. A tile is
-// ROWS = 4·LANES rows by 4·LANES columns; a lane reads four neighbouring m and four neighbouring n of each k.
+// by kernels/gemm-transposed.ts. The sums run in row order, so that a gradient is the same in every run; an empty group writes
+// zeros. A tile is ROWS = 4·LANES rows by 4·LANES·VECS columns; a lane reads four neighbouring m and VECS quads of n of each k.
 struct Params {
   m: u32, n: u32, k: u32,
   a_stride: u32, b_stride: u32, // from one matrix of a batch to the next, in elements

@@ -1,6 +1,6 @@
 // The same product from packed operands: A, and B where it is out-major, come as panels (kernels/panels.wgsl), so that a lane reads four
 // rows, or four columns, of one k in one load. A tile is 4·LANES rows by 4·LANES·VECS columns, or the same columns of two B: a broadcast
-// serves VECS quads, which is what makes this core faster than gemm.wgsl where packing is paid back. Called by kernels/gemm-panels.ts.
+// serves VECS quads, which is what makes this core faster than gemm.wgsl where packing is paid back. Called by kernels/gemm.ts.
 #include "gemm-common"
 @group(0) @binding(0) var<storage, read> a_data: array<vec4f>;
 

@@ -1,5 +1,5 @@
 // Packs rows of k values for gemm-panels.wgsl: a panel holds 4·LANES rows, k after k, as quads of four neighbouring rows; k is filled up
-// with zeros to a multiple of 4, rows past the end repeat the last one. Called by kernels/gemm-panels.ts.
+// with zeros to a multiple of 4, rows past the end repeat the last one. Called by kernels/panels.ts.
 struct Params {
   rows: u32, k: u32,
   k_quads: u32,
