@@ -1,5 +1,5 @@
 import type { Device } from "../device/device.ts";
-import { swiglu } from "../ops/swiglu.ts";
+import { linearSwiglu } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Linear } from "./linear.ts";
 import { type Initializer, Module } from "./module.ts";
@@ -35,6 +35,6 @@ export class SwigluFeedForward extends Module {
 
   /** @param x [..., H] @returns [..., H] */
   forward(x: Tensor<"f32">): Tensor<"f32"> {
-    return this.down.forward(swiglu(this.gate.forward(x), this.up.forward(x)));
+    return this.down.forward(linearSwiglu(x, this.gate.weight, this.up.weight));
   }
 }

@@ -1,10 +1,11 @@
 import { ShapeError } from "../device/errors.ts";
-import { gemm } from "../kernels/gemm.ts";
+import { gemm, gemmGated } from "../kernels/gemm.ts";
 import { gemmTransposed } from "../kernels/gemm-transposed.ts";
 import { reduce } from "../kernels/reduce.ts";
 import { formatShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { viewOf } from "../tensor/views.ts";
+import { swiglu } from "./swiglu.ts";
 import { differentiable, needsGradient } from "./tape.ts";
 
 type F32 = Tensor<"f32">;
@@ -58,6 +59,19 @@ export function linear(x: F32, weight: F32, bias?: F32): F32 {
     ];
   });
   return y;
+}
+
+/**
+ * silu(x · W_gateᵀ) · (x · W_upᵀ), the first half of a SwiGLU block. Where no gradient is wanted, one kernel does both products and
+ * keeps neither.
+ * @param x [..., in]
+ * @param gate [out, in]
+ * @param up as gate
+ * @returns [..., out]
+ */
+export function linearSwiglu(x: F32, gate: F32, up: F32): F32 {
+  if ([x, gate, up].some(needsGradient)) return swiglu(linear(x, gate), linear(x, up));
+  return gemmGated(x, gate, up, { order: "out-major" });
 }
 
 /** [..., n] as [rows, n]. */

@@ -1,6 +1,6 @@
-import { checkOp, testDevice } from "@moebius/testing";
+import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { linear, matmul } from "../../src/ops/matmul.ts";
+import { linear, linearSwiglu, matmul } from "../../src/ops/matmul.ts";
 import { tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -65,5 +65,34 @@ describe("linear matches float64 and its gradients", () => {
       reference,
       inputs: [{ shape: [batch, rows, k] }, { shape: [n, k] }, { shape: [n] }],
     });
+  });
+});
+
+describe("linearSwiglu", () => {
+  const [rows, inner, columns] = [5, 6, 7];
+  const halves = (x: Float64Array, gate: Float64Array, up: Float64Array) => {
+    const byRow = (row: number, column: number) => column * inner + row;
+    const u = product(x, up, rows, inner, columns, byRow);
+    return product(x, gate, rows, inner, columns, byRow).map((g, i) => (g / (1 + Math.exp(-g))) * (u[i] ?? 0));
+  };
+  const shapes = [
+    [rows, inner],
+    [columns, inner],
+    [columns, inner],
+  ];
+
+  test("matches float64 and its gradients", () =>
+    checkOp(device, {
+      op: (x, gate, up) => linearSwiglu(x, gate, up),
+      reference: halves,
+      inputs: shapes.map((shape) => ({ shape })),
+    }));
+
+  test("matches float64 where no gradient is wanted and one kernel does it", async () => {
+    const data = shapes.map(([a = 1, b = 1], seed) => uniformArray(a * b, seed + 1));
+    const [x, gate, up] = data.map((values, i) => tensor(device, Float32Array.from(values), shapes[i] ?? []));
+    if (!x || !gate || !up) throw new Error("three operands");
+    const [X, G, U] = data as [Float64Array, Float64Array, Float64Array];
+    expectClose("y", await linearSwiglu(x, gate, up).read(), halves(X, G, U), 2e-6);
   });
 });
