@@ -1,5 +1,13 @@
-import { createProgram, doctorCommand, positiveInteger, run } from "@moebius/cli";
-import { printBench, printRow, runBench } from "./cases/bench.ts";
+import {
+  addExamples,
+  addProfileOption,
+  type Command,
+  createProgram,
+  doctorCommand,
+  positiveInteger,
+  run,
+} from "@moebius/cli";
+import { benchCommand } from "./cases/bench-command.ts";
 import { printParity, runParity } from "./parity/parity.ts";
 
 const program = createProgram({
@@ -22,20 +30,21 @@ program
     if (reports.some((report) => !report.passed)) process.exitCode = 1;
   });
 
-program
+const bench = program
   .command("bench", { isDefault: true })
   .description("measure the kernels and models, each in turn with what it is compared to")
-  .argument("[filter]", "only cases whose name contains this")
-  .option("--rounds <n>", "rounds of which the median is taken", positiveInteger("--rounds"), 9)
-  .action(async (filter: string | undefined, { rounds }: { rounds: number }, command) => {
-    const { json } = command.optsWithGlobals();
-    const rows = await runBench({
-      ...(filter === undefined ? {} : { filter }),
-      rounds,
-      ...(json ? { onRow: printRow } : {}),
-    });
-    if (!json) printBench(rows);
-  });
+  .argument("[names...]", "only cases and peers whose name contains one of these")
+  .option("--rounds <n>", "most rounds of which the median is taken", positiveInteger("--rounds"), 9)
+  .option("--check", "compare the ratios with the committed ones; exit code 1 when one lost more than 25 %", false)
+  .option("--save", "write the ratios, to be committed", false)
+  .option("--peers <folder>", "other libraries to compare the MoE layer with (takes minutes)", "../shared/peers")
+  .option("--no-peers", "leave the other libraries out")
+  .action(async (names: string[], _, command: Command) => benchCommand(names, command.optsWithGlobals()));
+addProfileOption(bench);
+addExamples(bench, [
+  { command: "bench gemm attention --json", does: "some cases, one JSON line a case and reference" },
+  { command: "bench --check --no-peers", does: "is anything slower than before, beside its reference?" },
+]);
 
 doctorCommand(program);
 

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { createProgress, type Progress } from "@moebius/cli";
+import { checkProfileFile, createProgress, type Progress, profiled } from "@moebius/cli";
 import type { Device } from "@moebius/runtime/device";
 import type { TimeMoe } from "@moebius/timeseries";
 import type { ModelOptions } from "./options.ts";
@@ -15,10 +15,11 @@ const LOOK_MS = 500;
 
 /** Requests a device, makes or loads a model on it, works with it and clears up. Heavy packages load here, so that --help need not wait. */
 export async function withModel<T>(
-  { adapter, quiet, json }: ModelOptions & { quiet?: boolean; json?: boolean },
+  { adapter, profile, quiet, json }: ModelOptions & { quiet?: boolean; json?: boolean },
   load: (device: Device, progress: Progress) => Promise<TimeMoe>,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
+  await checkProfileFile(profile);
   using progress = createProgress({ quiet: quiet || json });
   const { requestDevice } = await import("@moebius/runtime/device");
   using device = await requestDevice({ ...(adapter ? { adapter } : {}), onNotice: progress.say });
@@ -28,7 +29,7 @@ export async function withModel<T>(
     if (numCompiling > 0) progress.report({ stage: "compile kernels", done: count - numCompiling, total: count });
   }, LOOK_MS);
   try {
-    const result = await work({ device, model, progress });
+    const result = await profiled({ device, file: profile, progress }, () => work({ device, model, progress }));
     await device.finish();
     return result;
   } finally {

@@ -1,4 +1,4 @@
-import { type Command, checkOutputFile, list, Option, positiveInteger } from "@moebius/cli";
+import { addProfileOption, type Command, checkOutputFile, list, Option, positiveInteger } from "@moebius/cli";
 import type { TableFormat } from "@moebius/data";
 import type { AdapterChoice } from "@moebius/runtime/device";
 
@@ -21,6 +21,7 @@ export interface ModelOptions {
   model?: string;
   adapter?: AdapterChoice;
   context?: number;
+  profile?: string;
 }
 
 const FILLS = ["error", "zero", "previous", "interpolate"];
@@ -55,21 +56,24 @@ export function addInputOptions(command: Command): Command {
 }
 
 export function addModelOptions(command: Command): Command {
-  return addAdapterOption(
+  return addDeviceOptions(
     command
       .option("-m, --model <folder or hub id>", "checkpoint to use (default: the one that comes along)")
       .option("--context <points>", "most points of history to look at (default: 512)", positiveInteger("--context")),
   );
 }
 
-export function addAdapterOption(command: Command): Command {
-  return command.addOption(
-    new Option("--adapter <kind>", "what to compute on (default: auto, the best there is)").choices([
-      "auto",
-      "hardware",
-      "software",
-      "embedded",
-    ]),
+/** Where it computes, and what the kernels do there. */
+export function addDeviceOptions(command: Command): Command {
+  return addProfileOption(
+    command.addOption(
+      new Option("--adapter <kind>", "what to compute on (default: auto, the best there is)").choices([
+        "auto",
+        "hardware",
+        "software",
+        "embedded",
+      ]),
+    ),
   );
 }
 

@@ -16,7 +16,7 @@ import {
 import type { Device } from "@moebius/runtime/device";
 import type { TimeMoe } from "@moebius/timeseries";
 import { pretrained, type Session, withModel } from "./load-model.ts";
-import { addAdapterOption, addInputOptions, type InputOptions, type ModelOptions } from "./options.ts";
+import { addDeviceOptions, addInputOptions, type InputOptions, type ModelOptions } from "./options.ts";
 import { describeInput, expectLength, type Input, readSeries } from "./read-series.ts";
 import { expectScorable, rollingScores } from "./rolling-scores.ts";
 import { type RunSettings, readSettings, settingsFile } from "./run-settings.ts";
@@ -48,7 +48,7 @@ const MIN_VALUES = 32;
 const LOAD_EVERY = 100;
 
 export function addTrainCommand(program: Command): void {
-  const command = addAdapterOption(addInputOptions(program.command("train")))
+  const command = addDeviceOptions(addInputOptions(program.command("train")))
     .description("train a model on your series, from scratch or from a checkpoint; Ctrl-C stops it with a checkpoint")
     .requiredOption("-f, --folder <folder>", "where metrics, checkpoints and, at the end, the model go")
     .option("--resume", "go on with the run in the folder, with its settings", false)

@@ -48,8 +48,9 @@ describe("forecast", () => {
   });
 
   test("reads standard input and answers a program with JSON alone", async () => {
-    const args = ["-", ...tiny, "--no-intervals", "--horizon", "3", "--json"];
-    const { status, stdout } = await runForecast(args, { input: days(30, weekly) });
+    const trace = inFolder("trace.json");
+    const args = ["-", ...tiny, "--no-intervals", "--horizon", "3", "--json", "--profile", trace];
+    const { status, stdout, stderr } = await runForecast(args, { input: days(30, weekly) });
     expect(status).toBe(0);
     const { horizon, series } = JSON.parse(stdout);
     expect(horizon).toBe(3);
@@ -60,6 +61,9 @@ describe("forecast", () => {
         mean: [expect.any(Number), expect.any(Number), expect.any(Number)],
       },
     ]);
+    expect(stderr).toMatch(/^gemm +\d+ +[\d.]+ +\d+ %/m);
+    const { traceEvents } = JSON.parse(await readFile(trace, "utf8"));
+    expect(traceEvents.map(({ name }: { name: string }) => name)).toContain("gemm");
   });
 
   test("many series become one table, and the experts of each a trace", async () => {

@@ -8,6 +8,7 @@ export { doctorCommand } from "./doctor.ts";
 export { formatDuration } from "./duration.ts";
 export { integer, list, listOf, number, positiveInteger, probability, type Range } from "./option-parsers.ts";
 export { type CsvCell, checkOutputFile, printJson, toCsv, writeAtomically } from "./output.ts";
+export { addProfileOption, checkProfileFile, formatProfile, profiled } from "./profile-option.ts";
 export { type CreateProgressOptions, createProgress, type Progress, type ProgressEvent } from "./progress.ts";
 export { type Cell, type Column, formatTable, printTable, type TableOptions } from "./table.ts";
 export { type TerminalPlotOptions, terminalPlot } from "./terminal-plot.ts";

@@ -3,12 +3,37 @@ import type { Device } from "@moebius/runtime/device";
 /** One measured run, recorded but not awaited; it disposes what it makes. */
 export type Run = () => void;
 
-export interface PreparedCase {
+/** Floating-point operations, bytes that must move, or tokens of one run: what the rate is made of. */
+export interface Work {
+  flops?: number;
+  bytes?: number;
+  tokens?: number;
+}
+
+/** Run in turn with the case; its work may differ, since rates are compared. */
+export interface Reference {
+  name: string;
   run: Run;
-  /** Floating-point operations, bytes that must move, or tokens of one run: what the rate is made of. */
-  work: { flops?: number; bytes?: number; tokens?: number };
-  /** Run in turn with `run`; its work may differ. */
-  reference?: { name: string; run: Run; work: PreparedCase["work"] };
+  work: Work;
+  /** The ratio to reach on this adapter. */
+  goal?: number | undefined;
+}
+
+/** A property of the case's run, stated as a ratio of which more is better. */
+export interface Fact {
+  name: string;
+  /** @param ms the median time of the case's run @returns undefined where it cannot be told */
+  ratio: (ms: number) => Promise<number | undefined>;
+  goal?: number | undefined;
+}
+
+export interface PreparedCase {
+  /** Recorded before each run and not timed, such as the forward pass of a backward one. */
+  setup?: Run;
+  run: Run;
+  work: Work;
+  references?: readonly Reference[];
+  facts?: readonly Fact[];
   /** Disposed after the measurement. */
   owned: readonly Disposable[];
 }
@@ -18,7 +43,7 @@ export interface BenchCase {
   prepare(device: Device): PreparedCase;
 }
 
-/** A row of the benchmark: rates are medians of warm runs, the ratio is ours over the reference's, both measured in turn. */
+/** A row of the benchmark: one case beside one reference. Times are medians of warm runs; the ratio is ours over the reference's rate. */
 export interface BenchRow {
   case: string;
   backend: "webgpu";
@@ -30,4 +55,6 @@ export interface BenchRow {
   bytes?: number;
   reference?: string;
   ratio?: number;
+  /** The least ratio to reach on this class of adapter. */
+  goal?: number;
 }

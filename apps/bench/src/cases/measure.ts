@@ -1,65 +1,113 @@
 import type { Device } from "@moebius/runtime/device";
-import type { BenchCase, BenchRow, PreparedCase, Run } from "./bench-case.ts";
+import type { BenchCase, BenchRow, Run, Work } from "./bench-case.ts";
 
 /** A run is repeated within one submission until it takes about this long, so that waiting does not count. */
 const TARGET_MS = 30;
+const MAX_REPEATS = 50;
+/** Slow cases get fewer rounds, so that none takes more than a few seconds, but not less than three. */
+const BUDGET_MS = 5000;
+const MIN_ROUNDS = 3;
 
-/** Measures one case: a warm-up that compiles, then `rounds` rounds in which ours and the reference take turns. */
-export async function measure(device: Device, { name, prepare }: BenchCase, rounds: number): Promise<BenchRow> {
+/** Measures one case: warm-ups that compile, then rounds in which the case and its references take turns. */
+export async function measure(device: Device, { name, prepare }: BenchCase, rounds: number): Promise<BenchRow[]> {
   const prepared = prepare(device);
   try {
-    const own = await calibrate(device, prepared.run);
-    const other = prepared.reference && (await calibrate(device, prepared.reference.run));
-    for (let round = 0; round < rounds; round++) {
-      await own.measure();
-      await other?.measure();
-    }
-    return row(name, device, prepared, own.median(), other?.median());
+    const { run, setup, work, references = [], facts = [] } = prepared;
+    const own = await Timer.calibrate(device, run, setup);
+    const others: Timer[] = [];
+    for (const reference of references) others.push(await Timer.calibrate(device, reference.run));
+    await takeTurns([own, ...others], rounds);
+    const row = (reference: string, ratio: number | undefined, goal: number | undefined): BenchRow => ({
+      ...describeRow(device, name, work, own.medianMs),
+      reference,
+      ...(ratio === undefined ? {} : { ratio: round(ratio) }),
+      ...(goal === undefined ? {} : { goal: round(goal) }),
+    });
+    const rows = references.map((reference, i) => {
+      const ratio = rateRatio(work, own.times, reference.work, (others[i] as Timer).times);
+      return row(reference.name, ratio, reference.goal);
+    });
+    for (const fact of facts) rows.push(row(fact.name, await fact.ratio(own.medianMs), fact.goal));
+    return rows.length > 0 ? rows : [describeRow(device, name, work, own.medianMs)];
   } finally {
     for (const one of prepared.owned) one[Symbol.dispose]();
+    device.trim();
   }
 }
 
-async function calibrate(device: Device, run: Run) {
-  const time = async (repeats: number) => {
-    const start = performance.now();
-    for (let i = 0; i < repeats; i++) run();
-    await device.finish();
-    return (performance.now() - start) / repeats;
-  };
-  await time(1);
-  const repeats = Math.max(1, Math.min(50, Math.round(TARGET_MS / (await time(1)))));
-  const times: number[] = [];
-  return {
-    measure: async () => {
-      times.push(await time(repeats));
-    },
-    median: () => times.sort((a, b) => a - b)[times.length >> 1] as number,
-  };
+/** Times one run again and again. */
+export class Timer {
+  readonly #time: (repeats: number) => Promise<number>;
+  readonly #repeats: number;
+  /** Milliseconds of one run, a value a round. */
+  readonly times: number[] = [];
+  /** About how long a round takes. */
+  readonly roundMs: number;
+
+  private constructor(time: (repeats: number) => Promise<number>, warmMs: number) {
+    this.#time = time;
+    this.#repeats = Math.max(1, Math.min(MAX_REPEATS, Math.round(TARGET_MS / warmMs)));
+    this.roundMs = this.#repeats * warmMs;
+  }
+
+  /** Runs twice: the first run compiles, the second tells how often a round repeats it. */
+  static async calibrate(device: Device, run: Run, setup?: Run): Promise<Timer> {
+    const time = async (repeats: number) => {
+      for (let i = 0; setup && i < repeats; i++) setup();
+      await device.finish();
+      const start = performance.now();
+      for (let i = 0; i < repeats; i++) run();
+      await device.finish();
+      return (performance.now() - start) / repeats;
+    };
+    await time(1);
+    return new Timer(time, await time(1));
+  }
+
+  get medianMs(): number {
+    return median(this.times);
+  }
+
+  async measure(): Promise<void> {
+    this.times.push(await this.#time(this.#repeats));
+  }
 }
 
-function row(
-  name: string,
-  device: Device,
-  { work, reference }: PreparedCase,
-  ms: number,
-  referenceMs: number | undefined,
-): BenchRow {
-  const rate = (amount: number, unit: number, time: number) => amount / (time * unit);
-  const speed = ({ flops, bytes, tokens }: PreparedCase["work"], time: number) =>
-    (flops ?? bytes ?? tokens ?? 1) / time;
+/** Rounds in which each timer has its turn. */
+export async function takeTurns(timers: readonly Timer[], rounds: number): Promise<void> {
+  const roundMs = timers.reduce((sum, timer) => sum + timer.roundMs, 0);
+  const affordable = Math.min(rounds, Math.max(MIN_ROUNDS, Math.floor(BUDGET_MS / roundMs)));
+  for (let round = 0; round < affordable; round++) for (const timer of timers) await timer.measure();
+}
+
+/** Our rate over the other's: the median over rounds of the ratio within a round, so that what slows a whole round cancels out. */
+export function rateRatio(
+  work: Work,
+  times: readonly number[],
+  otherWork: Work,
+  otherTimes: readonly number[],
+): number {
+  const amount = ({ flops, bytes, tokens }: Work) => flops ?? bytes ?? tokens ?? 1;
+  const share = amount(work) / amount(otherWork);
+  return median(times.map((ms, i) => (share * (otherTimes[i] ?? Number.NaN)) / ms));
+}
+
+/** A row without a reference. */
+export function describeRow(device: Device, name: string, { flops, bytes, tokens }: Work, ms: number): BenchRow {
   return {
     case: name,
     backend: "webgpu",
     adapter: device.describe().adapter,
     ms: round(ms),
-    ...(work.flops === undefined ? {} : { gflops: round(rate(work.flops, 1e6, ms)) }),
-    ...(work.bytes === undefined ? {} : { gbps: round(rate(work.bytes, 1e6, ms)), bytes: work.bytes }),
-    ...(work.tokens === undefined ? {} : { tokens_per_s: round(rate(work.tokens, 1e-3, ms)) }),
-    ...(reference && referenceMs !== undefined
-      ? { reference: reference.name, ratio: round(speed(work, ms) / speed(reference.work, referenceMs)) }
-      : {}),
+    ...(flops === undefined ? {} : { gflops: round(flops / ms / 1e6) }),
+    ...(bytes === undefined ? {} : { gbps: round(bytes / ms / 1e6), bytes }),
+    ...(tokens === undefined ? {} : { tokens_per_s: round((1000 * tokens) / ms) }),
   };
 }
 
-const round = (x: number) => Number(x.toPrecision(4));
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? Number.NaN;
+}
+
+export const round = (x: number): number => Number(x.toPrecision(4));
