@@ -17,18 +17,13 @@ export async function measure(device: Device, { name, prepare }: BenchCase, roun
     const others: Timer[] = [];
     for (const reference of references) others.push(await Timer.calibrate(device, reference.run));
     await takeTurns([own, ...others], rounds);
-    const row = (reference: string, ratio: number | undefined, goal: number | undefined): BenchRow => ({
-      ...describeRow(device, name, work, own.medianMs),
-      reference,
-      ...(ratio === undefined ? {} : { ratio: round(ratio) }),
-      ...(goal === undefined ? {} : { goal: round(goal) }),
-    });
+    const row = describeRow(device, name, work, own.medianMs);
     const rows = references.map((reference, i) => {
       const ratio = rateRatio(work, own.times, reference.work, (others[i] as Timer).times);
-      return row(reference.name, ratio, reference.goal);
+      return comparedRow(row, reference.name, ratio, reference.goal);
     });
-    for (const fact of facts) rows.push(row(fact.name, await fact.ratio(own.medianMs), fact.goal));
-    return rows.length > 0 ? rows : [describeRow(device, name, work, own.medianMs)];
+    for (const fact of facts) rows.push(comparedRow(row, fact.name, await fact.ratio(own.medianMs), fact.goal));
+    return rows.length > 0 ? rows : [row];
   } finally {
     for (const one of prepared.owned) one[Symbol.dispose]();
     device.trim();
@@ -105,9 +100,24 @@ export function describeRow(device: Device, name: string, { flops, bytes, tokens
   };
 }
 
+/** The row beside what it is compared to. */
+export function comparedRow(
+  row: BenchRow,
+  reference: string,
+  ratio: number | undefined,
+  goal: number | undefined,
+): BenchRow {
+  return {
+    ...row,
+    reference,
+    ...(ratio === undefined ? {} : { ratio: round(ratio) }),
+    ...(goal === undefined ? {} : { goal: round(goal) }),
+  };
+}
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[sorted.length >> 1] ?? Number.NaN;
 }
 
-export const round = (x: number): number => Number(x.toPrecision(4));
+const round = (x: number): number => Number(x.toPrecision(4));

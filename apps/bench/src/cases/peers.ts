@@ -1,36 +1,43 @@
-import { execFile } from "node:child_process";
-import { cp, mkdir, stat } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import type { AdapterClass, Device } from "@moebius/runtime/device";
 import type { BenchRow } from "./bench-case.ts";
-import { describeRow, round, Timer, takeTurns } from "./measure.ts";
+import { comparedRow, describeRow, Timer, takeTurns } from "./measure.ts";
 import { layerName, prepareLayer } from "./moe.ts";
+import { installPeer, PeerError, type PeerLine, type PeerScript, runPeer } from "./peer-process.ts";
 
-/** Another library that runs the layer of moe.ts: a script that prints a JSON line a case. */
-export interface Peer {
+/** Another library that runs the layer of moe.ts. */
+export interface Peer extends PeerScript {
   name: string;
-  /** Its folder beside the others'. */
-  folder: string;
-  /** Arguments of its bench.mjs; or a Python script. */
-  args?: readonly string[];
-  python?: string;
   /** Which of its lines count, where it prints several set-ups. */
   threads?: number;
+  /** Ways to write the layer that do not count. */
+  except?: RegExp;
   goals: Partial<Record<AdapterClass, { forward?: number; training?: number }>>;
 }
 
 const WEBGPU = { software: { forward: 10, training: 25 }, embedded: { forward: 5, training: 5 } };
 
+/** In f32 its fused operator has no WebGPU kernel: the session runs it on the CPU. The quantised one computes something else. */
+const FUSED = /com\.microsoft/;
+const QUANTISED = /int4/;
+
 export const PEERS: readonly Peer[] = [
-  { name: "peer onnxruntime-node, WebGPU", folder: "onnxruntime-node", args: ["webgpu", "moe"], goals: WEBGPU },
-  { name: "peer onnxruntime-web, WebGPU", folder: "onnxruntime-web", args: ["webgpu"], goals: WEBGPU },
+  {
+    name: "peer onnxruntime-node, WebGPU",
+    folder: "onnxruntime-node",
+    args: ["webgpu", "moe"],
+    except: FUSED,
+    goals: WEBGPU,
+  },
+  { name: "peer onnxruntime-web, WebGPU", folder: "onnxruntime-web", args: ["webgpu"], except: FUSED, goals: WEBGPU },
   { name: "peer jax-js, WebGPU", folder: "jax-js", args: ["webgpu"], goals: WEBGPU },
   { name: "peer tfjs, WebGPU", folder: "tfjs", args: ["webgpu"], goals: WEBGPU },
   {
     name: "peer onnxruntime-web, wasm, 2 threads",
     folder: "onnxruntime-web",
     args: ["wasm", "2"],
+    except: QUANTISED,
     goals: { software: { forward: 1 } },
   },
   {
@@ -38,6 +45,7 @@ export const PEERS: readonly Peer[] = [
     folder: "onnxruntime-node",
     args: ["cpu", "moe"],
     threads: 2,
+    except: QUANTISED,
     goals: { software: { forward: 1 / 5 } },
   },
   {
@@ -48,8 +56,6 @@ export const PEERS: readonly Peer[] = [
     goals: { software: { training: 1 / 3 } },
   },
 ];
-
-const TIMEOUT_MS = 600_000;
 
 interface PeerOptions {
   /** The folder that holds all peers. */
@@ -71,7 +77,7 @@ export async function measurePeer(device: Device, peer: Peer, options: PeerOptio
       forward: await Timer.calibrate(device, forward),
       training: await Timer.calibrate(device, training),
     };
-    await install(peer, folder, scratch);
+    await installPeer(peer, folder, scratch);
     const turn = () => takeTurns([timers.forward, timers.training], rounds);
     await turn();
     const best = fastest(await runPeer(peer, scratch), peer);
@@ -82,15 +88,8 @@ export async function measurePeer(device: Device, peer: Peer, options: PeerOptio
     const row = (kind: "forward" | "training", name: string, work: { flops?: number }): BenchRow[] => {
       const ms = best[kind];
       if (ms === undefined) return [];
-      const goal = goals?.[kind];
-      return [
-        {
-          ...describeRow(device, name, work, timers[kind].medianMs),
-          reference: peer.name,
-          ratio: round(ms / timers[kind].medianMs),
-          ...(goal === undefined ? {} : { goal: round(goal) }),
-        },
-      ];
+      const { medianMs } = timers[kind];
+      return [comparedRow(describeRow(device, name, work, medianMs), peer.name, ms / medianMs, goals?.[kind])];
     };
     return [
       ...row("forward", layerName("forward"), forwardWork),
@@ -105,63 +104,14 @@ export async function measurePeer(device: Device, peer: Peer, options: PeerOptio
   }
 }
 
-/** A peer that cannot run here; nothing is wrong with us. */
-class PeerError extends Error {}
-
-/** Copies the scripts, which may lie in a read-only place, and installs what they import; once. */
-async function install({ folder, python }: Peer, peers: string, scratch: string): Promise<void> {
-  const scripts = path.join(peers, folder);
-  if (!(await exists(scripts))) throw new PeerError(`there is no ${scripts}`);
-  const own = path.join(scratch, folder);
-  await mkdir(own, { recursive: true }); // made by cp, it would be as read-only as the original
-  await cp(peers, scratch, { recursive: true, filter: (source) => source === peers || source.endsWith(".mjs") });
-  await cp(scripts, own, { recursive: true });
-  if (python !== undefined || (await exists(path.join(own, "node_modules")))) return;
-  await execute("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund"], own);
-}
-
-interface PeerLine {
-  case: string;
-  ms: number | null;
-  threads?: number;
-}
-
-async function runPeer({ folder, args = [], python }: Peer, scratch: string): Promise<PeerLine[]> {
-  const own = path.join(scratch, folder);
-  const venv = path.join(own, "venv/bin/python");
-  const output = python
-    ? await execute((await exists(venv)) ? venv : (process.env.PYTHON ?? "python3"), [python], own)
-    : await execute(process.execPath, ["bench.mjs", ...args], own);
-  return output
-    .split("\n")
-    .filter((line) => line.startsWith("{"))
-    .map((line) => JSON.parse(line) as PeerLine);
-}
-
 /** A peer writes the layer in several ways; its fastest counts. */
-export function fastest(lines: readonly PeerLine[], { threads }: Pick<Peer, "threads">) {
+export function fastest(lines: readonly PeerLine[], { threads, except }: Pick<Peer, "threads" | "except">) {
   const best = (prefix: string) => {
     const times = lines
-      .filter((line) => line.case.startsWith(prefix) && (threads === undefined || line.threads === threads))
+      .filter((line) => line.case.startsWith(prefix) && !except?.test(line.case))
+      .filter((line) => threads === undefined || line.threads === threads)
       .flatMap(({ ms }) => (ms === null ? [] : [ms]));
     return times.length > 0 ? Math.min(...times) : undefined;
   };
   return { forward: best("moe_fwd "), training: best("moe_fwd_bwd ") };
 }
-
-/** @returns what the command printed, also when it failed in the end */
-function execute(command: string, args: readonly string[], cwd: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const limits = { timeout: TIMEOUT_MS, maxBuffer: 2 ** 26 };
-    execFile(command, args, { cwd, ...limits }, (error, stdout) => {
-      if (error && stdout === "") reject(new PeerError(error.message.trim().split("\n").at(-1)));
-      else resolve(stdout);
-    });
-  });
-}
-
-const exists = (file: string) =>
-  stat(file).then(
-    () => true,
-    () => false,
-  );

@@ -19,6 +19,7 @@ describe("fastest", () => {
     ];
     expect(fastest(lines, { threads: 2 })).toEqual({ forward: 7, training: 30 });
     expect(fastest(lines, {})).toEqual({ forward: 3, training: 30 });
+    expect(fastest(lines, { except: /loop/ })).toEqual({ forward: 7, training: 30 });
     expect(fastest([], {})).toEqual({ forward: undefined, training: undefined });
   });
 });
