@@ -5,7 +5,13 @@ import { hasChromium, testInChromium } from "@moebius/testing/browser";
 import { describe, expect, test } from "vitest";
 
 /** They start processes, read files, or replace globals. */
-const NEEDS_NODE = ["device/errors", "device/host.browser", "device/profile", "ops/self-test"];
+const NEEDS_NODE = [
+  "device/errors",
+  "device/host.browser",
+  "device/profile",
+  "moe/attention-heads/goldens",
+  "ops/self-test",
+];
 const ROOMS = ["device", "tensor", "kernels", "ops", "nn", "moe", "decode", "optim"];
 
 const folder = fileURLToPath(new URL("..", import.meta.url));

@@ -3,9 +3,19 @@ import { type Device, requestDevice } from "@moebius/runtime/device";
 import type { Comparison } from "./compare.ts";
 import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
+import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
+import { gatesGShard } from "./systems/gates-gshard.ts";
+import { gatesSwitch } from "./systems/gates-switch.ts";
+import { gatesVMoe } from "./systems/gates-v-moe.ts";
 import { timeMoe } from "./systems/time-moe.ts";
 
-const SYSTEMS: readonly ParitySystem[] = [timeMoe];
+const SYSTEMS: readonly ParitySystem[] = [
+  gatesExpertChoice,
+  gatesGShard,
+  gatesSwitch,
+  gatesVMoe,
+  timeMoe,
+];
 
 export interface ParityReport {
   folder: string;

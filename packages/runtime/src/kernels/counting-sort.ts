@@ -33,11 +33,41 @@ const MAX_CHUNK = 512;
  */
 export function countingSort(keys: U32, numKeys: number): CountingSort {
   const { device, size: items } = keys;
+  const counts = empty(device, [numKeys], "u32");
+  const offsets = empty(device, [numKeys + 1], "u32");
+  if (numKeys <= ONE_PASS_KEYS) return { counts, offsets, ...runPasses(keys, numKeys, { counts, offsets }) };
+  const { order, slots } = runPasses(keys, numKeys);
+  device.dispatch({
+    kernel,
+    defines: { SEARCH: true },
+    bindings: [keys, order, counts, offsets].map((tensor) => tensor.binding()),
+    params: { ...NO_PASS, items, keys: numKeys },
+    grid: grid1d(numKeys + 1, 64),
+    bytes: 4 * (2 * items + 2 * numKeys),
+  });
+  return { counts, offsets, order, slots };
+}
+
+/** The items in the order of their keys, all below numKeys ≤ 2^32 − 1: [M] to [M], ascending item within a key. */
+export function radixSort(keys: U32, numKeys: number): U32 {
+  const { order, slots } = runPasses(keys, numKeys);
+  slots.dispose();
+  return order;
+}
+
+const NO_PASS = { chunk: 0, chunks: 0, digits: 0, shift: 0, first: 0, last: 0 };
+
+/** @param ends where one pass takes the whole key: filled in on the way */
+function runPasses(
+  keys: U32,
+  numKeys: number,
+  ends?: Pick<CountingSort, "counts" | "offsets">,
+): Pick<CountingSort, "order" | "slots"> {
+  const { device, size: items } = keys;
   const u32 = (length: number) => empty(device, [length], "u32");
-  const [counts, offsets, order, slots] = [u32(numKeys), u32(numKeys + 1), u32(items), u32(items)];
-  const onePass = numKeys <= ONE_PASS_KEYS;
-  const digits = onePass ? numKeys + 1 : 2 ** DIGIT_BITS; // numKeys itself stands for all keys left out
-  const passes = onePass ? 1 : Math.ceil((32 - Math.clz32(numKeys)) / DIGIT_BITS);
+  const [order, slots] = [u32(items), u32(items)];
+  const digits = ends ? numKeys + 1 : 2 ** DIGIT_BITS; // numKeys itself stands for all keys left out
+  const passes = ends ? 1 : Math.ceil((32 - Math.clz32(numKeys)) / DIGIT_BITS);
   const chunk = Math.min(MAX_CHUNK, Math.max(MIN_CHUNK, Math.ceil((items * digits) / COUNTERS)));
   const chunks = Math.max(1, Math.ceil(items / chunk));
   const run = (defines: Defines, pass: number, threads: number, tensors: U32[]) =>
@@ -66,13 +96,16 @@ export function countingSort(keys: U32, numKeys: number): CountingSort {
     const firstSlot = prefixSum(histogram);
     const target = pass === passes - 1 ? order : u32(items);
     const bindings = [keys, source, firstSlot, histogram, target, slots];
-    if (onePass)
-      run({ PLACE: true, ONE_PASS: true }, pass, Math.max(chunks, numKeys + 1), [...bindings, counts, offsets]);
+    if (ends)
+      run({ PLACE: true, ONE_PASS: true }, pass, Math.max(chunks, numKeys + 1), [
+        ...bindings,
+        ends.counts,
+        ends.offsets,
+      ]);
     else run({ PLACE: true }, pass, chunks, bindings);
     for (const tensor of [histogram, firstSlot]) tensor.dispose();
     if (pass > 0) source.dispose();
     source = target;
   }
-  if (!onePass) run({ SEARCH: true }, 0, numKeys + 1, [keys, order, counts, offsets]);
-  return { counts, offsets, order, slots };
+  return { order, slots };
 }

@@ -1,13 +1,16 @@
 // A routing plan in one workgroup: for few assignments the dispatches of plan.wgsl and its sort cost more than the work. Each thread
-// serves one run of assignments; its counts an expert, summed over the threads before it, are where its rows begin, so rows are
-// in serving order. Called by kernels/plan.ts.
+// serves one run of assignments; its counts a group, summed over the threads before it, are where its rows begin, so rows are in
+// serving order. A group is an expert and a routing group, expert by expert. Called by kernels/plan.ts.
 struct Params {
   tokens: u32,
   top_k: u32,
-  groups: u32,       // at most GROUPS
-  capacity: u32,     // rows a group may have
-  by_choice: u32,    // 1: all first choices before all second ones; 0: in token order
-  has_mask: u32,     // 1: tokens with mask 0 are not routed
+  groups: u32,         // experts * routing_groups, at most GROUPS
+  routing_groups: u32,
+  group_tokens: u32,   // consecutive tokens that make a routing group
+  capacity: u32,       // rows a group may have
+  by_choice: u32,      // 1: all first choices before all second ones; 0: token by token
+  has_order: u32,      // 2: assignments, 1: tokens are served as `order` has them; 0: as they come
+  has_mask: u32,       // 1: tokens with mask 0 are not routed
   // Where each part of the plan begins in `plan`:
   token_offsets: u32,
   assignment_slot: u32,
@@ -19,7 +22,8 @@ struct Params {
 @group(0) @binding(0) var<storage, read> experts: array<u32>;      // [tokens * top_k], in token order
 @group(0) @binding(1) var<storage, read> weights: array<u32>;      // the bits of the f32 weights, likewise
 @group(0) @binding(2) var<storage, read> mask: array<f32>;         // [tokens]
-@group(0) @binding(3) var<storage, read_write> plan: array<u32>;   // begins with assignmentToken
+@group(0) @binding(3) var<storage, read> order: array<u32>;        // [tokens] or [tokens * top_k]
+@group(0) @binding(4) var<storage, read_write> plan: array<u32>;   // begins with assignmentToken
 
 const NONE = 0xffffffffu;
 
@@ -28,15 +32,14 @@ var<workgroup> sizes: array<u32, GROUPS>;            // rows wanted, all threads
 var<workgroup> offsets: array<u32, GROUPS + 1>;
 var<workgroup> non_finite: atomic<u32>;
 
-// The i-th assignment to be served, as an index in token order.
-fn assignment(i: u32) -> u32 {
-  return select(i, (i % params.tokens) * params.top_k + i / params.tokens, params.by_choice == 1u);
-}
+#include "serving"
 
 // The group that assignment a wants a row of; NONE for none.
 fn wanted(a: u32) -> u32 {
-  let masked = params.has_mask == 1u && mask[a / params.top_k] == 0.0;
-  return select(experts[a], NONE, masked || experts[a] >= params.groups);
+  let token = a / params.top_k;
+  let masked = params.has_mask == 1u && mask[token] == 0.0;
+  let no_product = experts[a] >= params.groups / params.routing_groups;
+  return select(experts[a] * params.routing_groups + token / params.group_tokens, NONE, masked || no_product);
 }
 
 @compute @workgroup_size(THREADS)
@@ -72,12 +75,12 @@ fn main(@builtin(local_invocation_index) thread: u32) {
     var asked = 0u;
     for (var g = 0u; g < params.groups; g++) {
       offsets[g] = at;
-      plan[params.group_offsets + g] = at;
+      if (g % params.routing_groups == 0u) { plan[params.group_offsets + g / params.routing_groups] = at; }
       at += min(sizes[g], params.capacity);
       asked += sizes[g];
     }
     offsets[params.groups] = at;
-    plan[params.group_offsets + params.groups] = at;
+    plan[params.group_offsets + params.groups / params.routing_groups] = at;
     plan[params.status] = at;
     plan[params.status + 1u] = asked - at;
     plan[params.status + 2u] = 0u;

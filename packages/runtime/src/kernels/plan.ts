@@ -4,10 +4,11 @@ import { rowsOf } from "../tensor/views.ts";
 import { countingSort } from "./counting-sort.ts";
 import { zeros } from "./fill.ts";
 import code from "./plan.wgsl";
+import serving from "./plan-serving.wgsl";
 import smallCode from "./plan-small.wgsl";
 
-const kernel = defineKernel("plan", code);
-const smallKernel = defineKernel("plan-small", smallCode);
+const kernel = defineKernel("plan", code, { serving });
+const smallKernel = defineKernel("plan-small", smallCode, { serving });
 
 type U32 = Tensor<"u32">;
 
@@ -22,17 +23,28 @@ export interface PlanTensors {
 }
 
 export interface PlanOptions {
-  numGroups: number;
-  /** Most rows a group gets; the rest is dropped. */
+  numExperts: number;
+  /** R: tokens are R routing groups of N / R neighbours. Default 1 */
+  routingGroups?: number;
+  /** Most rows that an expert gets of a routing group; the rest is dropped. */
   capacity: number;
-  /** Who is served first when capacity is short: `token` in order, or all first `choice`s before all second ones (GShard). */
+  /** Who is served first when capacity is short: `token` by token, or all first `choice`s before all second ones (GShard). */
   priority: "token" | "choice";
+  /** [N] u32: the tokens, or [N · K] u32: the assignments, as they are served. Default: tokens as they come */
+  order?: U32 | undefined;
   /** [N] f32: tokens with 0 are not routed. */
   mask: Tensor<"f32"> | undefined;
 }
 
-/** Threads and groups of the kernel for few assignments: their counters fill workgroup memory. */
-const SMALL = { threads: 32, groups: 64, assignments: 8192 };
+/**
+ * Specialisations of the kernel for few assignments: counters of threads times groups fill 8 KiB of workgroup memory, and a thread
+ * serves at most 256 assignments.
+ */
+const SMALL = [
+  { threads: 32, groups: 64, assignments: 8192 },
+  { threads: 16, groups: 128, assignments: 4096 },
+  { threads: 8, groups: 256, assignments: 2048 },
+];
 /** Parts of a buffer begin where a binding may. */
 const PART_ALIGNMENT = 64;
 
@@ -45,12 +57,22 @@ export function buildPlan(
   experts: U32,
   weights: Tensor<"f32">,
   options: PlanOptions,
-  few = experts.size <= SMALL.assignments && options.numGroups <= SMALL.groups,
+  few = experts.size <= (smallFor(options)?.assignments ?? 0),
 ): PlanTensors {
-  return few ? buildSmall(experts, weights, options) : buildLarge(experts, weights, options);
+  const small = few ? smallFor(options) : undefined;
+  return small ? buildSmall(experts, weights, options, small) : buildLarge(experts, weights, options);
 }
 
-function buildSmall(experts: U32, weights: Tensor<"f32">, options: PlanOptions): PlanTensors {
+function smallFor(options: PlanOptions) {
+  return SMALL.find(({ groups }) => numGroups(options) <= groups);
+}
+
+function buildSmall(
+  experts: U32,
+  weights: Tensor<"f32">,
+  options: PlanOptions,
+  { threads, groups }: (typeof SMALL)[number],
+): PlanTensors {
   const { device, size: total } = experts;
   const lengths = {
     assignmentToken: total,
@@ -58,7 +80,7 @@ function buildSmall(experts: U32, weights: Tensor<"f32">, options: PlanOptions):
     assignmentSlot: total,
     slotAssignment: total,
     slotToken: total,
-    groupOffsets: options.numGroups + 1,
+    groupOffsets: options.numExperts + 1,
     status: 4,
   };
   const begins: Record<string, number> = {};
@@ -71,8 +93,10 @@ function buildSmall(experts: U32, weights: Tensor<"f32">, options: PlanOptions):
   const part = (name: keyof typeof lengths) => rowsOf(plan, begins[name] ?? 0, lengths[name]);
   device.dispatch({
     kernel: smallKernel,
-    defines: { THREADS: SMALL.threads, GROUPS: SMALL.groups },
-    bindings: [experts, weights, options.mask ?? weights, plan].map((tensor) => tensor.binding()),
+    defines: { THREADS: threads, GROUPS: groups },
+    bindings: [experts, weights, options.mask ?? weights, options.order ?? experts, plan].map((tensor) =>
+      tensor.binding(),
+    ),
     params: {
       ...sharedParams(experts, options),
       token_offsets: begins.tokenOffsets ?? 0,
@@ -97,19 +121,28 @@ function buildSmall(experts: U32, weights: Tensor<"f32">, options: PlanOptions):
   return tensors;
 }
 
-function sharedParams(experts: U32, { numGroups, capacity, priority, mask }: PlanOptions) {
+function numGroups({ numExperts, routingGroups = 1 }: PlanOptions): number {
+  return numExperts * routingGroups;
+}
+
+function sharedParams(experts: U32, options: PlanOptions) {
+  const { routingGroups = 1, capacity, priority, order, mask } = options;
   return {
     tokens: experts.axis(0),
     top_k: experts.axis(1),
-    groups: numGroups,
+    groups: numGroups(options),
+    routing_groups: routingGroups,
+    group_tokens: Math.max(1, experts.axis(0) / routingGroups),
     capacity,
     by_choice: priority === "choice" ? 1 : 0,
+    has_order: order ? 1 + Number(order.size !== experts.axis(0)) : 0,
     has_mask: mask ? 1 : 0,
   };
 }
 
 function buildLarge(experts: U32, weights: Tensor<"f32">, options: PlanOptions): PlanTensors {
-  const { numGroups, mask } = options;
+  const { numExperts, mask, order = experts } = options;
+  const groups = numGroups(options);
   const { device } = experts;
   const [tokens, topK] = [experts.axis(0), experts.axis(1)];
   const total = tokens * topK;
@@ -136,17 +169,19 @@ function buildLarge(experts: U32, weights: Tensor<"f32">, options: PlanOptions):
     assignmentToken,
     tokenOffsets,
     status,
+    order,
   ]);
 
-  const sorted = countingSort(keys, numGroups);
-  const groupOffsets = u32(numGroups + 1);
-  run("OFFSETS", [Math.ceil((numGroups + 1) / 64)], [sorted.offsets, groupOffsets, status]);
+  const sorted = countingSort(keys, groups);
+  const cutOffsets = u32(groups + 1);
+  const groupOffsets = u32(numExperts + 1);
+  run("OFFSETS", [Math.ceil((groups + 1) / 64)], [sorted.offsets, cutOffsets, groupOffsets, status]);
 
   const assignmentSlot = u32(total);
   const slotAssignment = u32(total);
   const slotToken = u32(total);
-  const finishing = [keys, sorted.slots, sorted.offsets, groupOffsets, assignmentSlot, slotAssignment, slotToken];
+  const finishing = [keys, sorted.slots, sorted.offsets, cutOffsets, assignmentSlot, slotAssignment, slotToken, order];
   run("FINISH", total === 0 ? [0] : grid1d(total, 64), finishing);
-  for (const tensor of [keys, sorted.counts, sorted.offsets, sorted.order, sorted.slots]) tensor.dispose();
+  for (const tensor of [keys, cutOffsets, sorted.counts, sorted.offsets, sorted.order, sorted.slots]) tensor.dispose();
   return { assignmentToken, tokenOffsets, assignmentSlot, slotAssignment, slotToken, groupOffsets, status };
 }

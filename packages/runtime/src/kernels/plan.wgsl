@@ -1,21 +1,20 @@
 // Steps of a routing plan around the counting sort. Called by kernels/plan.ts, which picks one of:
-//   KEYS     the expert of each assignment in the order in which capacity is given out; counts non-finite weights
+//   KEYS     the group of each assignment in the order in which capacity is given out; counts non-finite weights
 //   OFFSETS  where each group's rows end once groups are cut to their capacity; total and dropped
 //   FINISH   slot of each assignment, assignment and token of each slot
+// A group is an expert and a routing group, expert by expert.
 struct Params {
   tokens: u32,
   top_k: u32,
-  groups: u32,
-  capacity: u32,     // rows a group may have
-  by_choice: u32,    // 1: all first choices before all second ones; 0: in token order
-  has_mask: u32,     // 1: tokens with mask 0 are not routed
+  groups: u32,         // experts * routing_groups
+  routing_groups: u32,
+  group_tokens: u32,   // consecutive tokens that make a routing group
+  capacity: u32,       // rows a group may have
+  by_choice: u32,      // 1: all first choices before all second ones; 0: token by token
+  has_order: u32,      // 2: assignments, 1: tokens are served as `order` has them; 0: as they come
+  has_mask: u32,       // 1: tokens with mask 0 are not routed
 }
 const NONE = 0xffffffffu;
-
-// The i-th assignment to be served, as an index in token order.
-fn assignment(i: u32) -> u32 {
-  return select(i, (i % params.tokens) * params.top_k + i / params.tokens, params.by_choice == 1u);
-}
 
 #if KEYS
 @group(0) @binding(0) var<storage, read> experts: array<u32>;    // [tokens * top_k], in token order
@@ -25,6 +24,9 @@ fn assignment(i: u32) -> u32 {
 @group(0) @binding(4) var<storage, read_write> assignment_token: array<u32>;
 @group(0) @binding(5) var<storage, read_write> token_offsets: array<u32>; // [tokens + 1]
 @group(0) @binding(6) var<storage, read_write> state: array<atomic<u32>>; // total, dropped, overflow, non-finite: zeros before
+@group(0) @binding(7) var<storage, read> order: array<u32>;      // [tokens] or [tokens * top_k]
+
+#include "serving"
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -35,7 +37,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let token = a / params.top_k;
   let expert = experts[a];
   let masked = params.has_mask == 1u && mask[token] == 0.0;
-  keys[i] = select(expert, NONE, masked || expert >= params.groups);
+  let no_product = expert >= params.groups / params.routing_groups;
+  keys[i] = select(expert * params.routing_groups + token / params.group_tokens, NONE, masked || no_product);
   assignment_token[a] = token;
   if (!masked && (weights[a] & 0x7f800000u) == 0x7f800000u) { atomicAdd(&state[3], 1u); }
 }
@@ -43,7 +46,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 #if OFFSETS
 @group(0) @binding(0) var<storage, read> sorted_offsets: array<u32>;      // [groups + 1], before the cut
 @group(0) @binding(1) var<storage, read_write> group_offsets: array<u32>; // [groups + 1]
-@group(0) @binding(2) var<storage, read_write> state: array<u32>;
+@group(0) @binding(2) var<storage, read_write> expert_offsets: array<u32>; // [experts + 1]
+@group(0) @binding(3) var<storage, read_write> state: array<u32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -52,6 +56,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var at = 0u;
   for (var g = 0u; g < group; g++) { at += min(sorted_offsets[g + 1u] - sorted_offsets[g], params.capacity); }
   group_offsets[group] = at;
+  if (group % params.routing_groups == 0u) { expert_offsets[group / params.routing_groups] = at; }
   if (group == params.groups) {
     state[0] = at;
     state[1] = sorted_offsets[group] - at;
@@ -66,6 +71,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 @group(0) @binding(4) var<storage, read_write> assignment_slot: array<u32>;
 @group(0) @binding(5) var<storage, read_write> slot_assignment: array<u32>;
 @group(0) @binding(6) var<storage, read_write> slot_token: array<u32>;
+@group(0) @binding(7) var<storage, read> order: array<u32>;          // [tokens] or [tokens * top_k]
+
+#include "serving"
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -3,6 +3,7 @@ import { defineKernel, grid1d } from "../device/kernel.ts";
 import { counterOf, RandomKey } from "../tensor/philox.ts";
 import { expectShape, type Shape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import { map } from "./map.ts";
 import philox from "./philox.wgsl";
 import code from "./random.wgsl";
 
@@ -44,6 +45,14 @@ export function randomUniform(device: Device, key: AnyRandomKey, shape: Shape): 
 /** Mean 0, variance 1: the numbers of `RandomKey.normal`, within 1e-5. */
 export function randomNormal(device: Device, key: AnyRandomKey, shape: Shape): F32 {
   return run("NORMAL", empty(device, shape, "f32"), key);
+}
+
+/** The standard Gumbel distribution, −log(−log u): added to logits, the largest is a sample of their softmax. */
+export function randomGumbel(device: Device, key: AnyRandomKey, shape: Shape): F32 {
+  const uniform = randomUniform(device, key, shape);
+  const gumbel = map("-log(-log(max(a, T(0x1p-25))))", [uniform]); // u is a multiple of 2^-24; never log 0
+  uniform.dispose();
+  return gumbel;
 }
 
 /** x / (1 − rate) or 0; the same key gives the same choice. */

@@ -1,12 +1,15 @@
-import { ShapeError } from "../device/errors.ts";
+import { ConfigError, ShapeError } from "../device/errors.ts";
 import { countExperts } from "../kernels/count-experts.ts";
+import { full } from "../kernels/fill.ts";
 import { map } from "../kernels/map.ts";
 import { reduce } from "../kernels/reduce.ts";
+import { putAlong } from "../kernels/take-along.ts";
 import { add, divide, multiply, scale, square } from "../ops/elementwise.ts";
-import { reshape } from "../ops/layout.ts";
-import { sum } from "../ops/reduction.ts";
+import { reshape, slice } from "../ops/layout.ts";
+import { mean as meanOf, sum } from "../ops/reduction.ts";
 import { logSumExp } from "../ops/softmax.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { viewOf } from "../tensor/views.ts";
 import type { Routing } from "./routing.ts";
 
 type F32 = Tensor<"f32">;
@@ -22,6 +25,7 @@ export interface AuxLossOptions {
  * - `switch`: the mean over layers of E · Σ_e f_e P_e / k; 1 at balance (Fedus et al. 2021, arXiv:2101.03961, equation 4);
  * - `gshard`: the mean over layers of E · Σ_e f¹_e P_e with f¹ from first choices alone; 1 at balance (Lepikhin et al. 2020,
  *   arXiv:2006.16668, algorithm 1, times E² as in its implementations).
+ * The last two look at each routing group of a plan alone, and take the mean.
  */
 export type BalanceForm = "concatenated" | "switch" | "gshard";
 
@@ -36,6 +40,8 @@ export function balanceLoss(
   { form = "concatenated", mask }: AuxLossOptions & { form?: BalanceForm } = {},
 ): F32 {
   expectLayers("balanceLoss", routings);
+  if (form !== "concatenated" && routings.some(({ plan }) => plan.routingGroups > 1))
+    return mean(routings.map((routing) => meanOf(groupBalance(routing, { form, mask }))));
   const parts = routings.map((routing) => ({
     share: share(routing, form, mask),
     probability: meanOverTokens(routing.probs, mask),
@@ -47,6 +53,33 @@ export function balanceLoss(
     return scale(sum(multiply(shares, probabilities)), numExperts);
   }
   return scale(mean(parts.map(({ share, probability }) => sum(multiply(share, probability)))), numExperts);
+}
+
+/**
+ * The balance loss of one layer, a routing group at a time.
+ * @returns [R]
+ * @throws {ConfigError} for ragged choices, which have no [tokens, k]
+ */
+export function groupBalance(
+  { plan, probs }: Routing,
+  { form, mask }: AuxLossOptions & { form: "switch" | "gshard" },
+): F32 {
+  const { numTokens, routingGroups, assignmentExpert, maxAssignments } = plan;
+  if (plan.compact) throw new ConfigError("balanceLoss: routing groups of ragged choices are not supported");
+  const numExperts = probs.axis(-1);
+  const choices = viewOf(assignmentExpert, [numTokens, maxAssignments / Math.max(1, numTokens)]);
+  const counted = form === "gshard" && numTokens > 0 ? slice(choices, 1, 0, 1) : choices;
+  const marks = putAlong(full(probs.device, counted.shape, 1, "f32"), counted, numExperts); // [N, E]
+  const byGroup = (x: F32) => {
+    const masked = mask ? multiply(x, reshape(mask, [numTokens, 1])) : x;
+    return sum(reshape(masked, [routingGroups, numTokens / routingGroups, x.axis(1)]), 1); // [R, E]
+  };
+  const tokens = byGroup(full(probs.device, [numTokens, 1], 1, "f32")); // [R, 1]
+  const counts = byGroup(marks);
+  const total = form === "gshard" ? tokens : reduce(counts, "sum", 1, true);
+  const shares = divide(counts, atLeastTiny(total));
+  const probabilities = divide(byGroup(probs), atLeastTiny(tokens));
+  return scale(sum(multiply(shares, probabilities), 1), numExperts);
 }
 
 /** Keeps router logits small: the mean over tokens and layers of logsumexp(logits)² (Zoph et al. 2022, arXiv:2202.08906, equation 5). */

@@ -4,7 +4,7 @@ import { RandomKey } from "../tensor/philox.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { differentiable } from "./tape.ts";
 
-export { type AnyRandomKey, deriveKey, randomNormal, randomUniform } from "../kernels/random.ts";
+export { type AnyRandomKey, deriveKey, randomGumbel, randomNormal, randomUniform } from "../kernels/random.ts";
 
 type F32 = Tensor<"f32">;
 

@@ -43,6 +43,8 @@ export const cos = unary("cos", "cos(a)", "-sin(a)");
 export const tanh = unary("tanh", "tanh_safe(a)", "T(1.0) - b * b");
 export const sigmoid = unary("sigmoid", "sigmoid(a)", "b * (T(1.0) - b)");
 export const softplus = unary("softplus", "softplus(a)", "sigmoid(a)");
+/** Φ(x): the share of the standard normal distribution below x. */
+export const normalCdf = unary("normalCdf", "0.5 * (T(1.0) + erf(a * 0.70710678))", "0.39894228 * exp(-0.5 * a * a)");
 /** max(x, 0); NaN passes through, which a plain max would hide. */
 export const relu = unary("relu", "select(a, T(0.0), a < T(0.0))", "select(T(1.0), T(0.0), a <= T(0.0))");
 /** x · sigmoid(x) (Elfwing et al. 2017, arXiv:1702.03118). */

@@ -1,3 +1,4 @@
+export { argsortDescending } from "../kernels/argsort.ts";
 export { measureLimits } from "../kernels/limits.ts";
 export { type AttentionOptions, attention } from "./attention.ts";
 export * from "./cross-entropy.ts";

@@ -1,7 +1,7 @@
 import { ShapeError } from "../device/errors.ts";
 import { map } from "../kernels/map.ts";
 import { softmaxBackward } from "../kernels/softmax.ts";
-import { putAlong, takeAlong as takeKernel } from "../kernels/take-along.ts";
+import { putAlong as putKernel, takeAlong as takeKernel } from "../kernels/take-along.ts";
 import { FEW, softmaxTopK as softmaxTopKKernel, topK as topKKernel } from "../kernels/top-k.ts";
 import { formatShape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -28,7 +28,7 @@ export function topK(x: F32, k: number): { values: F32; indices: Tensor<"u32"> }
   const { values, indices } = topKKernel(x, k);
   // dx is zero but for the chosen elements, which get their value's gradient.
   differentiable("topK", [x], [values], [indices], ([dv], [indices]) => [
-    putAlong(dv as F32, indices as Tensor<"u32">, width),
+    putKernel(dv as F32, indices as Tensor<"u32">, width),
   ]);
   return { values, indices };
 }
@@ -54,7 +54,7 @@ export function softmaxTopK(
   const width = x.axis(-1);
   const { probs, values, indices } = softmaxTopKKernel(x, k, normalize);
   differentiable("softmaxTopK", [x], [probs, values], [probs, values, indices], ([dp, dv], [p, v, indices]) => {
-    const back = (dv: F32) => putAlong(dv, indices as Tensor<"u32">, width);
+    const back = (dv: F32) => putKernel(dv, indices as Tensor<"u32">, width);
     // Normalised values are the softmax of the chosen logits; others are among the probabilities, and share their way back.
     if (!normalize) return [softmaxBackward(p as F32, sumOf(dp as F32 | undefined, dv && back(dv as F32)))];
     const through = dp && softmaxBackward(p as F32, dp as F32);
@@ -101,7 +101,26 @@ export function takeAlong(x: F32, indices: Tensor<"u32">): F32 {
   const y = takeKernel(x, indices);
   // dx[j] = Σ over k with indices[k] = j of dy[k].
   differentiable("takeAlong", [x], [y], [indices], ([dy], [indices]) => [
-    putAlong(dy as F32, indices as Tensor<"u32">, width),
+    putKernel(dy as F32, indices as Tensor<"u32">, width),
+  ]);
+  return y;
+}
+
+/**
+ * y[..., indices[..., k]] = x[..., k], zeros elsewhere: the transpose of takeAlong. Indices out of range are skipped, values of an
+ * index that occurs twice add up.
+ * @param x [..., K]
+ * @param indices [..., K]
+ * @returns [..., width]
+ * @throws {ShapeError} when the shapes differ
+ */
+export function putAlong(x: F32, indices: Tensor<"u32">, width: number): F32 {
+  if (!sameShape(x.shape, indices.shape))
+    throw new ShapeError(`putAlong: x ${formatShape(x.shape)} and indices ${formatShape(indices.shape)} must agree`);
+  const y = putKernel(x, indices, width);
+  // dx[k] = dy[indices[k]]
+  differentiable("putAlong", [x], [y], [indices], ([dy], [indices]) => [
+    takeKernel(dy as F32, indices as Tensor<"u32">),
   ]);
   return y;
 }

@@ -26,7 +26,7 @@ function erf(x: number): number {
 }
 
 const silu = (x: number) => x / (1 + Math.exp(-x));
-const gelu = (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2));
+export const gelu = (x: number) => 0.5 * x * (1 + erf(x / Math.SQRT2));
 
 /** y = W x for W [out, in] that starts at `base`. */
 export function times(weight: Values, base: number, out: number, x: readonly number[]): number[] {

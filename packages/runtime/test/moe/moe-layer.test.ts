@@ -1,14 +1,13 @@
 import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { GeluExperts, MoeLayer, SwigluExperts, TopKRouter } from "../../src/moe/index.ts";
-import { Linear, type Parameter, SwigluFeedForward } from "../../src/nn/index.ts";
+import { Linear, SwigluFeedForward } from "../../src/nn/index.ts";
 import { Tape } from "../../src/ops/index.ts";
-import { RandomKey, scope, type Tensor, tensor } from "../../src/tensor/index.ts";
+import { RandomKey, scope, tensor } from "../../src/tensor/index.ts";
 import { type LayerWeights, type ReferenceLayer, referenceLayer, smallestGap } from "./layer-reference.ts";
+import { moduleAsOp } from "./module-as-op.ts";
 
 const device = await testDevice();
-
-type F32 = Tensor<"f32">;
 
 interface LayerCase extends ReferenceLayer {
   sharedSize?: number;
@@ -51,37 +50,6 @@ function weightsOf([router, ...rest]: Float64Array[], { activation, sharedSize: 
   return { ...weights, shared: { gate: sharedGateProj, up: sharedUp, down: sharedDown, size, sharedGate } };
 }
 
-/** Makes one op of x and all weights out of a layer: the tensors stand in for its parameters. */
-function asOp(layer: MoeLayer, mask?: F32): (...inputs: F32[]) => F32 {
-  return (x, ...weights) => {
-    const stand = (parameter: Parameter) => weights[[...layer.parameters().values()].indexOf(parameter)];
-    return withParameters(layer, stand, () => layer.forward(x as F32, { mask }).y);
-  };
-}
-
-/** Runs `fn` with every parameter of the layer, at any depth, replaced by the tensor that stands for it. */
-function withParameters<T>(part: object, stand: (parameter: Parameter) => F32 | undefined, fn: () => T): T {
-  const restore: (() => void)[] = [];
-  const visit = (owner: object) => {
-    for (const [name, value] of Object.entries(owner)) {
-      if (typeof value !== "object" || value === null || value === device) continue;
-      const replacement = stand(value as Parameter);
-      if (!replacement) {
-        if ("parameters" in value) visit(value);
-        continue;
-      }
-      Object.assign(owner, { [name]: replacement });
-      restore.push(() => Object.assign(owner, { [name]: value }));
-    }
-  };
-  visit(part);
-  try {
-    return fn();
-  } finally {
-    for (const undo of restore) undo();
-  }
-}
-
 async function checkLayer(c: LayerCase): Promise<void> {
   using layer = layerOf(c);
   const { numTokens, hiddenSize, numExperts, mask } = c;
@@ -96,7 +64,7 @@ async function checkLayer(c: LayerCase): Promise<void> {
   expect(seed).toBeGreaterThanOrEqual(0);
   const { x, router } = draw(seed);
   await checkOp(device, {
-    op: asOp(layer, mask && tensor(device, mask)),
+    op: moduleAsOp(layer, (x) => layer.forward(x, { mask: mask && tensor(device, mask) }).y),
     reference: (x, ...weights) => referenceLayer(x, weightsOf(weights, c), c),
     inputs: [
       { shape: [numTokens, hiddenSize], data: x },

@@ -1,7 +1,7 @@
 import { checkOp, expectClose, testDevice } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { ShapeError, ValueError } from "../../src/device/errors.ts";
-import { deriveKey, dropout, randomNormal, randomUniform, Tape } from "../../src/ops/index.ts";
+import { deriveKey, dropout, randomGumbel, randomNormal, randomUniform, Tape } from "../../src/ops/index.ts";
 import { RandomKey, tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -21,6 +21,16 @@ describe("the device draws the numbers of the host", () => {
     const derived = deriveKey(deriveKey(onDevice(key), name), 5);
     expect(Array.from(await derived.read())).toEqual(key.split(name).fold(5).key);
     expect(await randomUniform(device, derived, [9]).read()).toEqual(key.split(name).fold(5).uniform(9));
+  });
+
+  test("Gumbel numbers are −log(−log u), and finite at u = 0", async () => {
+    const gumbel = await randomGumbel(device, key, [70_001]).read();
+    const uniform = key.uniform(gumbel.length);
+    expect(gumbel.every(Number.isFinite)).toBe(true);
+    const expected = uniform.map((u) => -Math.log(-Math.log(Math.max(u, 2 ** -25))));
+    expectClose("gumbel", gumbel, expected, 1e-4); // log near 1 errs by 3e-5 on lavapipe
+    const mean = gumbel.reduce((sum, value) => sum + value, 0) / gumbel.length;
+    expect(mean).toBeCloseTo(0.5772, 1);
   });
 
   test("a key of another size is refused", () => {

@@ -26,6 +26,7 @@ const UNARY: [name: string, op: typeof ops.exp, reference: (x: number) => number
   ["tanh", ops.tanh, Math.tanh, -3, 3],
   ["sigmoid", ops.sigmoid, sigmoid, -6, 6],
   ["softplus", ops.softplus, (x) => Math.log1p(Math.exp(x)), -9, 9],
+  ["normalCdf", ops.normalCdf, (x) => 0.5 * (1 + erf(x / Math.SQRT2)), -3, 3],
   ["relu", ops.relu, (x) => Math.max(x, 0), 0.01, 1],
   ["silu", ops.silu, (x) => x * sigmoid(x), -6, 6],
   ["gelu", ops.gelu, (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)), -3, 3],

@@ -2,7 +2,7 @@ import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import * as kernels from "../../src/kernels/top-k.ts";
 import { concat } from "../../src/ops/layout.ts";
-import { argmax, softmaxTopK, takeAlong, topK } from "../../src/ops/top-k.ts";
+import { argmax, putAlong, softmaxTopK, takeAlong, topK } from "../../src/ops/top-k.ts";
 import { tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
@@ -150,6 +150,16 @@ test("takeAlong refuses indices with other leading axes", () => {
   expect(() => takeAlong(tensor(device, new Float32Array(6), [2, 3, 1]), indices)).toThrow(
     "takeAlong: x [2, 3, 1] and indices [3, 2, 1] must agree but for the last axis",
   );
+});
+
+test("putAlong puts values in their places, sums those of one place, and skips places out of range", async () => {
+  const indices = tensor(device, Uint32Array.of(2, 0, 2, 1, 9, 3), [2, 3]);
+  await checkOp(device, {
+    op: (x) => putAlong(x, indices, 4),
+    reference: ([a = 0, b = 0, c = 0, d = 0, , f = 0]) => [b, 0, a + c, 0, 0, d, 0, f],
+    inputs: [{ shape: [2, 3] }],
+  });
+  expect(() => putAlong(tensor(device, [1]), indices, 4)).toThrow("putAlong: x [1] and indices [2, 3] must agree");
 });
 
 test("a pick of no elements has a gradient of zeros", () =>

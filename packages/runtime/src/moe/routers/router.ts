@@ -16,6 +16,8 @@ export interface RouterOptions {
 export interface RouteContext {
   /** [N] f32, 0 = padding. */
   mask?: Tensor<"f32"> | undefined;
+  /** [N] u32: the vocabulary's ids of the tokens, for routers that look experts up by them. */
+  tokenIds?: Tensor<"u32"> | undefined;
   /** Whether noise, dropout and schedules of training apply. Default false. */
   training?: boolean | undefined;
   /** Randomness of this step: the same key gives the same routes. Routers that draw need it in training. */

@@ -1,6 +1,10 @@
 import type { Device } from "../../device/device.ts";
+import { argsortDescending } from "../../kernels/argsort.ts";
+import { balancedAssignment } from "../../kernels/balanced-assignment.ts";
+import { compactPlan } from "../../kernels/compact-choices.ts";
 import { countExperts } from "../../kernels/count-experts.ts";
 import { countingSort } from "../../kernels/counting-sort.ts";
+import { mergeDuplicates } from "../../kernels/merge-duplicates.ts";
 import { buildPlan } from "../../kernels/plan.ts";
 import { prefixSum } from "../../kernels/prefix-sum.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
@@ -23,7 +27,7 @@ const SORTED = [0, 3, 5, 6, 9, 11, 1, 2, 4, 7, 8, 10];
 function planOf(device: Device, weights: F32) {
   const experts = tensor(device, Uint32Array.from(CHOICES), [NUM_TOKENS, 2]);
   const plan = buildPlan(experts, weights, {
-    numGroups: NUM_EXPERTS,
+    numExperts: NUM_EXPERTS,
     capacity: CHOICES.length,
     priority: "token",
     mask: undefined,
@@ -116,7 +120,7 @@ export const ROUTING_CASES: readonly SelfTestCase[] = [
       inputs: [[3, 1]],
       run: (device, weights) => {
         const experts = tensor(device, Uint32Array.of(1, 1, 0), [3, 1]);
-        const options = { numGroups: 2, capacity: 1, priority: "token", mask: undefined } as const;
+        const options = { numExperts: 2, capacity: 1, priority: "token", mask: undefined } as const;
         const { groupOffsets, assignmentSlot, status } = buildPlan(experts, weights, options, few);
         return [groupOffsets, assignmentSlot, status];
       },
@@ -127,6 +131,55 @@ export const ROUTING_CASES: readonly SelfTestCase[] = [
       ],
     }),
   ),
+  {
+    family: "compact routing plan",
+    tolerance: 0,
+    inputs: [[3, 2]],
+    run: (device, weights) => {
+      const experts = tensor(device, Uint32Array.of(1, NONE, NONE, 0, 0, 1), [3, 2]);
+      const options = { numExperts: 2, capacity: 3, priority: "token", mask: undefined } as const;
+      const plan = compactPlan(experts, 3, undefined, (bounded) => buildPlan(bounded, weights, options));
+      return [plan.assignmentExpert, plan.tokenOffsets, plan.slotAssignment, plan.slotToken, plan.status];
+    },
+    reference: () => [
+      [1, 0, 0],
+      [0, 1, 2, 3],
+      [1, 2, 0],
+      [1, 2, 0],
+      [3, 0, 1, 0],
+    ],
+  },
+  {
+    family: "merging duplicate choices",
+    tolerance: 1e-6,
+    inputs: [[2, 3]],
+    run: (device, weights) => {
+      const merged = mergeDuplicates(tensor(device, Uint32Array.of(4, 1, 4, 2, 0, NONE), [2, 3]), weights);
+      return [merged.experts, merged.weights, merged.first];
+    },
+    reference: (weights) => [
+      [4, 1, NONE, 2, 0, NONE],
+      [at(weights, 0) + at(weights, 2), at(weights, 1), 0, at(weights, 3), at(weights, 4), at(weights, 5)],
+      [0, 1, 0, 0, 1, 2],
+    ],
+  },
+  ...[true, false].map(
+    (few): SelfTestCase => ({
+      family: `falling order of ${few ? "few" : "many"} values`,
+      tolerance: 0,
+      inputs: [[70]],
+      run: (_, x) => [argsortDescending(x, few)],
+      reference: (x) => [[...x.keys()].sort((a, b) => at(x, b) - at(x, a) || a - b)],
+    }),
+  ),
+  {
+    family: "balanced assignment",
+    tolerance: 0,
+    inputs: [],
+    // All prefer column 0, whose three places go to those who would lose most: 9 − 0, 7 − 1 and 5 − 2.
+    run: (device) => [balancedAssignment(tensor(device, [5, 2, 9, 0, 4, 3, 7, 1, 6, 4, 2, 1], [6, 2]), { chunk: 6 })],
+    reference: () => [[0, 0, 1, 0, 1, 1]],
+  },
   {
     family: "expert counts",
     tolerance: 0,

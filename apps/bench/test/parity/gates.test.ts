@@ -1,0 +1,17 @@
+import { hasShared, sharedPath, testDevice } from "@moebius/testing";
+import { describe, expect, test } from "vitest";
+import { runGolden } from "../../src/parity/parity.ts";
+
+describe.skipIf(!hasShared)("gates of the reference implementations", () => {
+  test.for([
+    ["gates-gshard-top2", 76],
+    ["gates-switch", 72],
+    ["gates-vmoe-bpr", 59],
+    ["gates-expert-choice", 41],
+  ] as const)("%s", async ([name, tensors]) => {
+    const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());
+    expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
+    expect(comparisons.length).toBe(tensors);
+    expect(untouched).toEqual([]);
+  });
+});
