@@ -7,7 +7,9 @@ import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
 import { gatesGShard } from "./systems/gates-gshard.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
+import { monet } from "./systems/monet.ts";
 import { timeMoe } from "./systems/time-moe.ts";
+import { unionOfExperts } from "./systems/union-of-experts.ts";
 
 const SYSTEMS: readonly ParitySystem[] = [
   gatesExpertChoice,
@@ -15,6 +17,8 @@ const SYSTEMS: readonly ParitySystem[] = [
   gatesSwitch,
   gatesVMoe,
   timeMoe,
+  monet,
+  unionOfExperts,
 ];
 
 export interface ParityReport {

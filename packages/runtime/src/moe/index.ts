@@ -1,3 +1,17 @@
+export { AttentionHeadExperts, type AttentionHeadExpertsOptions } from "./attention-heads/attention-head-experts.ts";
+export {
+  type AttentionExpert,
+  MixtureOfAttention,
+  type MixtureOfAttentionContext,
+  type MixtureOfAttentionOptions,
+} from "./attention-heads/mixture-of-attention.ts";
+export {
+  type Attend,
+  type AttentionHeadsContext,
+  type AttentionHeadsOptions,
+  MixtureOfAttentionHeads,
+} from "./attention-heads/mixture-of-attention-heads.ts";
+export { stickBreakingAttention } from "./attention-heads/stick-breaking-attention.ts";
 export { type CapacityOptions, evenShareCapacity, type VisionCapacityOptions, visionCapacity } from "./capacity.ts";
 export { Experts, type ExpertsOptions } from "./experts/experts.ts";
 export { GeluExperts } from "./experts/gelu-experts.ts";
@@ -12,6 +26,14 @@ export {
 } from "./importance-losses.ts";
 export { type AuxLossOptions, type BalanceForm, balanceLoss, groupBalance, zLoss } from "./losses.ts";
 export { MoeLayer, type MoeLayerOptions } from "./moe-layer.ts";
+export { ExpertMask, type ExpertPair, type MaskedExperts } from "./monet/expert-mask.ts";
+export { domainExperts, ExpertUsage, topExperts } from "./monet/expert-usage.ts";
+export type { HeadStatistics } from "./monet/head-norm.ts";
+export { HorizontalExperts } from "./monet/horizontal-experts.ts";
+export { type MonetActivation, MonetExperts, type MonetExpertsOptions } from "./monet/monet-experts.ts";
+export { ambiguityLoss, MONET_LOSS_COEF, uniformityLoss } from "./monet/monet-losses.ts";
+export { MonetRouter, type MonetRouterOptions, type ProductRouting } from "./monet/monet-router.ts";
+export { VerticalExperts } from "./monet/vertical-experts.ts";
 export { combinePadded, dispatchPadded } from "./padded.ts";
 export { NONE, type PlanOptions, planTopK, type RoutingPlan } from "./plan.ts";
 export { BalancedAssignmentRouter, type BalancedAssignmentRouterOptions } from "./routers/balanced-assignment.ts";
@@ -37,3 +59,31 @@ export { mergeDuplicates, type Routing, type RoutingNoise, sparseRouting } from 
 export { type ServingStatistics, servingStatistics } from "./serving-statistics.ts";
 export { type RoutingStatistics, routingStatistics, type StatisticsOptions } from "./statistics.ts";
 export { formatTrace, parseTrace, type Trace, type TraceHeader, type TraceVisit, traceVisits } from "./trace.ts";
+export {
+  composeAttention,
+  composeFeedForward,
+  type DenseAttention,
+  type DenseFeedForward,
+  type DenseLinear,
+  decomposeAttention,
+  decomposeFeedForward,
+} from "./union-of-experts/decompose.ts";
+export { type UnionFlops, unionAttentionFlops, unionFeedForwardFlops } from "./union-of-experts/flops.ts";
+export type { GateForm } from "./union-of-experts/gate-form.ts";
+export { SwitchGate, type SwitchGateOptions, type SwitchScores } from "./union-of-experts/switch-gate.ts";
+export { type SelectionRule, selectTokens, type TokenSelection } from "./union-of-experts/token-selection.ts";
+export {
+  UnionAttention,
+  type UnionAttentionContext,
+  type UnionAttentionOptions,
+} from "./union-of-experts/union-attention.ts";
+export type { UnionOptions, UnionOutput } from "./union-of-experts/union-block.ts";
+export {
+  UnionExpertSelection,
+  type UnionExpertSelectionOptions,
+} from "./union-of-experts/union-expert-selection.ts";
+export {
+  UnionFeedForward,
+  type UnionFeedForwardContext,
+  type UnionFeedForwardOptions,
+} from "./union-of-experts/union-feed-forward.ts";
