@@ -46,4 +46,33 @@ describe("trainTimeMoe", () => {
       if (expertLoad) expect(expertLoad[0]?.reduce((a, b) => a + b, 0)).toBe(2 * 19 * 2);
     }
   });
+
+  test("the model ends with the moving average of its weights, which evaluations see too", async () => {
+    const trained = async (averageDecay?: number) => {
+      using model = TimeMoe.fromConfig(device, CONFIG, { seed: 1 });
+      const head = () => model.parameters().get("lm_heads.0.out_layer.weight")?.read() ?? Promise.resolve(undefined);
+      const start = await head();
+      const seen: (Float32Array | undefined)[] = [];
+      const steps = trainTimeMoe(model, {
+        sources: [{ weight: 1, series: [wave] }],
+        steps: 1,
+        batchSize: 2,
+        context: 16,
+        evaluate: async () => {
+          seen.push(await head());
+          return {};
+        },
+        ...(averageDecay === undefined ? {} : { averageDecay }),
+      });
+      for await (const { step } of steps) expect(step).toBe(0);
+      const end = await head();
+      expect(seen).toEqual([end]);
+      return { start: start as Float32Array, end: end as Float32Array };
+    };
+    const [plain, last, half] = [await trained(), await trained(0), await trained(0.5)];
+    expect(last.end).toEqual(plain.end);
+    expect(plain.end).not.toEqual(plain.start);
+    for (const [i, value] of half.end.entries())
+      expect(value).toBeCloseTo(((plain.start[i] ?? 0) + (plain.end[i] ?? 0)) / 2, 6);
+  });
 });

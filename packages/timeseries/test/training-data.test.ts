@@ -55,6 +55,32 @@ describe("TrainingWindows", () => {
     expect(batches[1]?.values).not.toEqual(batches[0]?.values);
   });
 
+  test("a mixture of lines is a line, upside down half of the time, and the same again after a resume", () => {
+    const rising = Float64Array.from({ length: 50 }, (_, t) => 3 * t);
+    const options = {
+      sources: [{ series: [rising, rising.map((x) => 7 * x + 1)], weight: 1, mixed: true }],
+      batchSize: 40,
+    };
+    const batch = windows(options).next();
+    const slopes = Array.from({ length: 40 }, (_, b) => (batch.labels[6 * b] ?? 0) - (batch.values[4 * b] ?? 0));
+    for (const slope of slopes) expect(Math.abs(slope)).toBeCloseTo(1 / Math.sqrt(5 / 3), 5); // of 0, 1, 2, 3 by their deviation
+    const falling = slopes.filter((slope) => slope < 0).length;
+    expect(falling).toBeGreaterThan(8);
+    expect(falling).toBeLessThan(32);
+    expect(windows(options).next()).toEqual(batch);
+  });
+
+  test("a mixture weighs its windows anew each time, whatever their own scales, and keeps gaps", () => {
+    const wave = Float64Array.from({ length: 60 }, (_, t) => 1000 * Math.sin(t));
+    const gap = [0, 1, Number.NaN, 4, 9, 16, 25];
+    const of = (series: ArrayLike<number>[]) =>
+      windows({ sources: [{ series, weight: 1, mixed: true }], batchSize: 8, context: 4 }).next();
+    const mixed = of([wave, Float64Array.from({ length: 60 }, (_, t) => Math.cos(2 * t))]);
+    expect(new Set(mixed.values.map((x) => Math.round(x * 1e4))).size).toBeGreaterThan(24);
+    const { lossMask } = of([gap]);
+    for (let b = 0; b < 8; b++) expect([...lossMask.subarray(6 * b, 6 * b + 6)]).toEqual([1, 0, 1, 1, 1, 1]);
+  });
+
   test("another key draws other windows", () => {
     const sources = [{ series: [noisySeason(100)], weight: 1 }];
     const [a, b] = [1, 2].map((seed) => windows({ sources, batchSize: 4, key: new RandomKey(seed) }).next());

@@ -52,6 +52,18 @@ export class Golden {
     return openCheckpoint(this.folder);
   }
 
+  /** All weights in f32, by their names. */
+  async readWeights(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+    const checkpoint = await this.openWeights();
+    try {
+      const values = new Map<string, Float32Array<ArrayBuffer>>();
+      for (const name of checkpoint.names()) values.set(name, Float32Array.from(numbers(await checkpoint.read(name))));
+      return values;
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
   has(name: string): boolean {
     return this.#tensors.has(name);
   }

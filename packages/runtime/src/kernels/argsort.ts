@@ -4,8 +4,9 @@ import { formatShape } from "../tensor/shape.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./argsort.wgsl";
 import { radixSort } from "./counting-sort.ts";
+import sortKey from "./sort-key.wgsl";
 
-const kernel = defineKernel("argsort", code);
+const kernel = defineKernel("argsort", code, { "sort-key": sortKey });
 
 /** Up to here one dispatch that compares all pairs is about as fast as the sixteen of a radix sort (lavapipe, 2 cores: 2 ms). */
 const FEW = 1024;

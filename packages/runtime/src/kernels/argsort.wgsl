@@ -5,15 +5,9 @@ struct Params { size: u32 }
 @group(0) @binding(0) var<storage, read> x: array<f32>;             // [size]
 @group(0) @binding(1) var<storage, read_write> out: array<u32>;     // [size]
 
-// The highest of the keys that order like the values themselves (see top-k.wgsl): that of infinity.
-const INFINITY_KEY = 0xff800000u;
+#include "sort-key"
 
-fn falling_key(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) { return INFINITY_KEY; }
-  return INFINITY_KEY - select(0x80000000u + magnitude, 0x80000000u - magnitude, bits != magnitude);
-}
+fn falling_key(value: f32) -> u32 { return INFINITY_KEY - sort_key(value); }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

@@ -88,3 +88,15 @@ fn store(row: u32, column: u32, group: u32, c_base: u32, sum: vec4f) {
 #if DUAL
 fn gated(g: vec4f, u: vec4f) -> vec4f { return g / (1.0 + exp(-g)) * u; }
 #endif
+
+// A workgroup's rows: first .. end of a group; NONE past the last group.
+struct Tile { group: u32, first: u32, end: u32 }
+fn own_tile(index: u32) -> Tile {
+#if GROUPED
+  let tile = tile_at(index);
+  if (tile.x == NONE) { return Tile(NONE, 0u, 0u); }
+  return Tile(tile.x, tile.y, group_offsets[tile.x + 1u]);
+#else
+  return Tile(0u, index * ROWS, params.m);
+#endif
+}

@@ -11,21 +11,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #else
   let column = (workgroup.x * LANES * VECS + lane) * 4u;
 #endif
+  let tile = own_tile(workgroup.y);
 #if GROUPED
-  let tile = tile_at(workgroup.y);
-  let group = tile.x;
-  if (group == NONE) { return; }
-  let first = tile.y;
-  let end = group_offsets[group + 1u];
-  let c_base = 0u;
-  let matrix = group;
+  if (tile.group == NONE) { return; }
+  let matrix = tile.group;
 #else
-  let group = 0u;
-  let first = workgroup.y * ROWS;
-  let end = params.m;
-  let c_base = workgroup.z * params.c_stride;
   let matrix = workgroup.z;
 #endif
+  let c_base = workgroup.z * params.c_stride;
   let depth = 4u * params.k_quads;
   let a_base = (workgroup.z * workgroups.y + workgroup.y) * depth * LANES + lane;
 #if PACKED_B
@@ -77,14 +70,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   @repeat for (var l = 0; l < LANES; l++) {
     @repeat for (var c = 0; c < 4; c++) { sums[4u * l + c] = gated(sum0$c$l, sum1$c$l); }
   }
-  for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column, group, c_base, sums[r]); }
+  for (var r = 0u; r < min(ROWS, tile.end - tile.first); r++) { store(tile.first + r, column, tile.group, c_base, sums[r]); }
 #else
   @repeat for (var v = 0; v < VECS; v++) {
     var sums$v: array<vec4f, ROWS>; // so that the code to store a row is compiled once
     @repeat for (var l = 0; l < LANES; l++) {
       @repeat for (var c = 0; c < 4; c++) { sums$v[4u * l + c] = sum$v$c$l; }
     }
-    for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column + v * 4u * LANES, group, c_base, sums$v[r]); }
+    for (var r = 0u; r < min(ROWS, tile.end - tile.first); r++) { store(tile.first + r, column + v * 4u * LANES, tile.group, c_base, sums$v[r]); }
   }
 #endif
 }

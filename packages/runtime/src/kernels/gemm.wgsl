@@ -24,27 +24,19 @@ fn load_a(base: u32, q: u32) -> vec4f {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let column = (workgroup.x * LANES + lane) * 4u;
+  let tile = own_tile(workgroup.y);
 #if GROUPED
-  let tile = tile_at(workgroup.y);
-  let group = tile.x;
-  if (group == NONE) { return; }
-  let first = tile.y;
-  let end = group_offsets[group + 1u];
-  let a_base = 0u;
-  let c_base = 0u;
-  let b_base = group * params.b_stride;
+  if (tile.group == NONE) { return; }
+  let b_base = tile.group * params.b_stride;
 #else
-  let group = 0u;
-  let first = workgroup.y * ROWS;
-  let end = params.m;
-  let a_base = workgroup.z * params.a_stride;
-  let c_base = workgroup.z * params.c_stride;
   let b_base = workgroup.z * params.b_stride;
 #endif
+  let a_base = workgroup.z * params.a_stride;
+  let c_base = workgroup.z * params.c_stride;
 #if SUBGROUPS
   // Lane l reads rows l, l + LANES, …; row g·LANES + l is then broadcast from lane l.
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
-    var row$g = min(first + g * LANES + lane, end - 1u);
+    var row$g = min(tile.first + g * LANES + lane, tile.end - 1u);
 #if GATHER
     row$g = source_row[row$g];
 #endif
@@ -56,7 +48,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #else
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
     @repeat for (var l = 0; l < LANES; l++) {
-      var row$g$l = min(first + g * LANES + l, end - 1u);
+      var row$g$l = min(tile.first + g * LANES + l, tile.end - 1u);
 #if GATHER
       row$g$l = source_row[row$g$l];
 #endif
@@ -113,5 +105,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = sum0$g$l; }
 #endif
   }
-  for (var r = 0u; r < min(ROWS, end - first); r++) { store(first + r, column, group, c_base, sums[r]); }
+  for (var r = 0u; r < min(ROWS, tile.end - tile.first); r++) { store(tile.first + r, column, tile.group, c_base, sums[r]); }
 }

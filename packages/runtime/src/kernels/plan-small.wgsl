@@ -1,16 +1,9 @@
 // A routing plan in one workgroup: for few assignments the dispatches of plan.wgsl and its sort cost more than the work. Each thread
 // serves one run of assignments; its counts a group, summed over the threads before it, are where its rows begin, so rows are in
-// serving order. A group is an expert and a routing group, expert by expert. Called by kernels/plan.ts.
+// serving order. A group is an expert and a routing group, expert by expert; there
+// are at most GROUPS. Called by kernels/plan.ts.
 struct Params {
-  tokens: u32,
-  top_k: u32,
-  groups: u32,         // experts * routing_groups, at most GROUPS
-  routing_groups: u32,
-  group_tokens: u32,   // consecutive tokens that make a routing group
-  capacity: u32,       // rows a group may have
-  by_choice: u32,      // 1: all first choices before all second ones; 0: token by token
-  has_order: u32,      // 2: assignments, 1: tokens are served as `order` has them; 0: as they come
-  has_mask: u32,       // 1: tokens with mask 0 are not routed
+#include "params"
   // Where each part of the plan begins in `plan`:
   token_offsets: u32,
   assignment_slot: u32,

@@ -4,11 +4,12 @@ import { rowsOf } from "../tensor/views.ts";
 import { countingSort } from "./counting-sort.ts";
 import { zeros } from "./fill.ts";
 import code from "./plan.wgsl";
+import params from "./plan-params.wgsl";
 import serving from "./plan-serving.wgsl";
 import smallCode from "./plan-small.wgsl";
 
-const kernel = defineKernel("plan", code, { serving });
-const smallKernel = defineKernel("plan-small", smallCode, { serving });
+const kernel = defineKernel("plan", code, { params, serving });
+const smallKernel = defineKernel("plan-small", smallCode, { params, serving });
 
 type U32 = Tensor<"u32">;
 

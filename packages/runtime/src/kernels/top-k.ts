@@ -1,8 +1,9 @@
 import { defineKernel, grid1d } from "../device/kernel.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
+import sortKey from "./sort-key.wgsl";
 import code from "./top-k.wgsl";
 
-const kernel = defineKernel("top-k", code);
+const kernel = defineKernel("top-k", code, { "sort-key": sortKey });
 
 /** Most that a thread keeps in registers; each such k is a pipeline of its own. */
 export const FEW = 8;

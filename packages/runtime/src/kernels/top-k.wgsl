@@ -13,13 +13,7 @@ struct Params { rows: u32, width: u32, k: u32 }
 
 const NONE = 0xffffffffu;
 
-// Orders like the values themselves: NaN is 0, then from -infinity up; both zeros are one.
-fn sort_key(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) { return 0u; }
-  return select(0x80000000u + magnitude, 0x80000000u - magnitude, bits != magnitude);
-}
+#include "sort-key"
 
 fn is_ahead(key: u32, at: u32, other_key: u32, other_at: u32) -> bool {
   return key > other_key || (key == other_key && at < other_at);

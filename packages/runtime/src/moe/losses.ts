@@ -107,8 +107,8 @@ function share({ plan, probs }: Routing, form: BalanceForm, mask: F32 | undefine
     : divideByTokens(counts, plan.numTokens, mask);
 }
 
-/** [N, D] to [D]. */
-function meanOverTokens(x: F32, mask: F32 | undefined): F32 {
+/** The mean over the tokens that the mask leaves: [N, D] to [D]; 0 when it leaves none. */
+export function meanOverTokens(x: F32, mask: F32 | undefined): F32 {
   const masked = mask ? multiply(x, reshape(mask, [x.axis(0), 1])) : x;
   return divideByTokens(sum(masked, 0), x.axis(0), mask);
 }

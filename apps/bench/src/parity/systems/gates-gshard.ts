@@ -1,16 +1,8 @@
 import type { Device } from "@moebius/runtime/device";
-import { balanceLoss, dispatchPadded, evenShareCapacity, GShardRouter } from "@moebius/runtime/moe";
+import { balanceLoss, dispatchPadded, GShardRouter } from "@moebius/runtime/moe";
 import { scale, topK } from "@moebius/runtime/ops";
-import {
-  compareGate,
-  countsOf,
-  EXACT,
-  type GateCase,
-  gateCases,
-  OUTPUT,
-  queuePlaces,
-  transposed,
-} from "../gate-case.ts";
+import { capacityGate, compareRoom } from "../capacity-gate.ts";
+import { compareGate, EXACT, type GateCase, gateCases, OUTPUT, queuePlaces, transposed } from "../gate-case.ts";
 import type { ParitySystem } from "../system.ts";
 
 export const gatesGShard: ParitySystem = {
@@ -22,20 +14,12 @@ export const gatesGShard: ParitySystem = {
 };
 
 async function compareCase(c: GateCase, device: Device): Promise<void> {
-  const [numTokens, hiddenSize, numExperts] = [c.number("tokens"), c.number("hidden"), c.number("num_experts")];
-  const [capacityFactor, minCapacity] = [c.number("capacity_factor"), c.number("min_capacity")];
-  const dropTokens = c.flag("drop_tokens");
-  using router = new GShardRouter(device, {
-    hiddenSize,
-    numExperts,
-    evalCapacityFactor: capacityFactor,
-    minCapacity,
-    dropTokens,
-    normalize: c.oneOf("normalise", ["before", "after"]),
-  });
+  const { numTokens, options } = capacityGate(c);
+  const { hiddenSize, numExperts } = options;
+  using router = new GShardRouter(device, { ...options, normalize: c.oneOf("normalise", ["before", "after"]) });
   router.load(new Map([["weight", transposed(c.values("param.router"), hiddenSize)]]));
   const width = c.has("dispatched") ? (c.shape("dispatched")[1] as number) : numTokens;
-  const { experts, slots, weights, reads } = await compareGate(c, device, {
+  const outcome = await compareGate(c, device, {
     router,
     route: (x) => {
       const routing = router.route(x, undefined, {
@@ -52,15 +36,11 @@ async function compareCase(c: GateCase, device: Device): Promise<void> {
       };
     },
   });
+  const { experts, weights, reads } = outcome;
   // A second choice that the random policy leaves out is gone from the plan, but stands in chosen_index.
   const chosen = experts.map((expert, a) => (expert === -1 ? (reads.likely?.[a] as number) : expert));
   c.compare("chosen_index", chosen, EXACT);
-  const kept = experts.map((expert, a) => (slots[a] === -1 ? -1 : expert));
-  c.compare("expert_index", kept, EXACT);
-  const counts = countsOf(experts, numExperts);
-  c.compare("exp_counts", counts, EXACT);
-  const share = evenShareCapacity(numTokens, numExperts, { factor: capacityFactor, topK: 2, minimum: minCapacity });
-  c.compare("capacity", [dropTokens ? share : Math.max(...counts)], EXACT);
+  const kept = compareRoom(c, outcome, 2);
   c.compare("gate", weights, OUTPUT);
   const firstThenSecond = [0, 1].flatMap((k) => Array.from({ length: numTokens }, (_, n) => 2 * n + k));
   const places = queuePlaces(kept, firstThenSecond);

@@ -1,16 +1,8 @@
 import type { Device } from "@moebius/runtime/device";
-import { balanceLoss, evenShareCapacity, SwitchRouter, zLoss } from "@moebius/runtime/moe";
+import { balanceLoss, SwitchRouter, zLoss } from "@moebius/runtime/moe";
 import { add, scale } from "@moebius/runtime/ops";
-import {
-  compareGate,
-  countsOf,
-  EXACT,
-  type GateCase,
-  gateCases,
-  OUTPUT,
-  queuePlaces,
-  transposed,
-} from "../gate-case.ts";
+import { capacityGate, compareRoom } from "../capacity-gate.ts";
+import { compareGate, EXACT, type GateCase, gateCases, OUTPUT, queuePlaces, transposed } from "../gate-case.ts";
 import type { ParitySystem } from "../system.ts";
 
 /** Which noise each mode stores, and what the router calls it. */
@@ -30,19 +22,11 @@ export const gatesSwitch: ParitySystem = {
 };
 
 async function compareCase(c: GateCase, device: Device): Promise<void> {
-  const [numTokens, hiddenSize, numExperts] = [c.number("tokens"), c.number("hidden"), c.number("num_experts")];
-  const [capacityFactor, minCapacity] = [c.number("capacity_factor"), c.number("min_capacity")];
-  const dropTokens = c.flag("drop_tokens");
+  const { options } = capacityGate(c);
   const mode = c.oneOf("mode", ["plain", "rts", "jitter", "rsample"]);
-  using router = new SwitchRouter(device, {
-    hiddenSize,
-    numExperts,
-    evalCapacityFactor: capacityFactor,
-    minCapacity,
-    dropTokens,
-  });
-  router.load(new Map([["weight", transposed(c.values("param.router"), hiddenSize)]]));
-  const { experts, slots, weights } = await compareGate(c, device, {
+  using router = new SwitchRouter(device, options);
+  router.load(new Map([["weight", transposed(c.values("param.router"), options.hiddenSize)]]));
+  const outcome = await compareGate(c, device, {
     router,
     route: (x) => {
       const noise = Object.entries(NOISE[mode]).map(([ours, stored]) => [ours, c.tensor(device, stored)]);
@@ -56,13 +40,9 @@ async function compareCase(c: GateCase, device: Device): Promise<void> {
       };
     },
   });
+  const { experts, slots, weights } = outcome;
   c.compare("chosen_index", experts, EXACT);
-  const kept = experts.map((expert, a) => (slots[a] === -1 ? -1 : expert));
-  c.compare("expert_index", kept, EXACT);
-  const counts = countsOf(experts, numExperts);
-  c.compare("exp_counts", counts, EXACT);
-  const share = evenShareCapacity(numTokens, numExperts, { factor: capacityFactor, minimum: minCapacity });
-  c.compare("capacity", [dropTokens ? share : Math.max(...counts)], EXACT);
+  const kept = compareRoom(c, outcome, 1);
   const gates = weights.map((weight, a) => (slots[a] === -1 ? 0 : weight));
   c.compare("gate", gates, OUTPUT);
   const locations = queuePlaces(kept, [...kept.keys()]).map((place) => Math.max(0, place));

@@ -1,6 +1,5 @@
 import { KvCache } from "@moebius/runtime/decode";
 import type { Device } from "@moebius/runtime/device";
-import { toFloat32, toInt32 } from "@moebius/runtime/io";
 import { argmax, crossEntropy, reshape, slice, Tape } from "@moebius/runtime/ops";
 import { scope, type Tensor, tensor } from "@moebius/runtime/tensor";
 import type { Golden } from "../golden.ts";
@@ -19,26 +18,11 @@ export const monet: ParitySystem = {
   recognises: ({ config, name }) => config.model_type === "monet" || name.startsWith("monet"),
   async run(golden, device) {
     using model = new MonetModel(device, monetConfig(golden.config, `${golden.folder}/config.json`));
-    await load(golden, model);
+    model.load(await golden.readWeights());
     await compareForward(golden, device, model);
     await compareGreedy(golden, device, model);
   },
 };
-
-async function load(golden: Golden, model: MonetModel): Promise<void> {
-  const checkpoint = await golden.openWeights();
-  try {
-    const values = new Map<string, Float32Array<ArrayBuffer>>();
-    for (const name of checkpoint.names()) {
-      const stored = await checkpoint.read(name);
-      const isCount = name.endsWith("num_batches_tracked");
-      values.set(name, Float32Array.from(isCount ? toInt32(stored) : toFloat32(stored)));
-    }
-    model.load(values);
-  } finally {
-    await checkpoint.close();
-  }
-}
 
 const tokens = (golden: Golden, device: Device, name: string): Tensor<"u32"> =>
   tensor(

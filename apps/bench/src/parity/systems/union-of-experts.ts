@@ -1,6 +1,5 @@
 import { UserError } from "@moebius/cli";
 import type { Device } from "@moebius/runtime/device";
-import { toFloat32 } from "@moebius/runtime/io";
 import { selectTokens, type TokenSelection, UnionAttention, UnionFeedForward } from "@moebius/runtime/moe";
 import type { Module } from "@moebius/runtime/nn";
 import { add, rotaryTables, Tape } from "@moebius/runtime/ops";
@@ -41,17 +40,16 @@ export const unionOfExperts: ParitySystem = {
 
 /** `mlp.linear3` is in the file but in no formula. */
 async function load(golden: Golden, parts: Record<string, Module>): Promise<void> {
-  const checkpoint = await golden.openWeights();
-  try {
-    for (const [prefix, part] of Object.entries(parts)) {
-      const values = new Map<string, Float32Array<ArrayBuffer>>();
-      for (const name of part.parameters().keys())
-        values.set(name, Float32Array.from(toFloat32(await checkpoint.read(`${prefix}.${name}`))));
-      part.load(values);
-    }
-  } finally {
-    await checkpoint.close();
-  }
+  const weights = await golden.readWeights();
+  for (const [prefix, part] of Object.entries(parts))
+    part.load(
+      new Map(
+        [...part.parameters().keys()].flatMap((name) => {
+          const values = weights.get(`${prefix}.${name}`);
+          return values ? [[name, values] as const] : [];
+        }),
+      ),
+    );
 }
 
 async function compareBlocks(

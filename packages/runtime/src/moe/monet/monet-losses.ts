@@ -1,11 +1,9 @@
 import { ShapeError } from "../../device/errors.ts";
-import { map } from "../../kernels/map.ts";
-import { reduce } from "../../kernels/reduce.ts";
-import { add, addScalar, divide, log, multiply, scale } from "../../ops/elementwise.ts";
+import { add, addScalar, log, scale } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
-import { max, mean, sum } from "../../ops/reduction.ts";
+import { max, mean } from "../../ops/reduction.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { AuxLossOptions } from "../losses.ts";
+import { type AuxLossOptions, meanOverTokens } from "../losses.ts";
 import type { ProductRouting } from "./monet-router.ts";
 
 type F32 = Tensor<"f32">;
@@ -46,11 +44,4 @@ function meanOfAxes(where: string, routings: readonly ProductRouting[], ofAxis: 
   if (routings.length === 0) throw new ShapeError(`${where}: needs the routing of at least one layer`);
   const parts = routings.flatMap(({ g1, g2 }) => [ofAxis(g1), ofAxis(g2)]);
   return scale(parts.reduce(add), 1 / parts.length);
-}
-
-/** [N, D] to [D]. */
-function meanOverTokens(x: F32, mask: F32 | undefined): F32 {
-  if (!mask) return mean(x, 0);
-  const count = map("max(a, T(1.0))", [reduce(mask, "sum")]);
-  return divide(sum(multiply(x, reshape(mask, [x.axis(0), 1])), 0), count);
 }

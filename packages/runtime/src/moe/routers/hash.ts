@@ -18,8 +18,8 @@ export interface HashRouterOptions extends Omit<RouterOptions, "topK" | "initial
 }
 
 /**
- * The expert of a token is looked up by its id (context.tokenIds) in a fixed table; the weight is 1 and nothing is learned. The table is a frozen
- * parameter, so that checkpoints hold it. Ids beyond the table take no expert.
+ * The expert of a token is looked up by its id (context.tokenIds) in a fixed table; the weight is 1 and nothing is learned. The
+ * table is a frozen parameter, so that checkpoints hold it. Ids beyond the table take no expert.
  * @see Roller et al. 2021, arXiv:2106.04426
  */
 export class HashRouter extends Router {

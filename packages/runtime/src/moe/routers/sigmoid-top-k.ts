@@ -1,12 +1,11 @@
 import type { Device } from "../../device/device.ts";
-import { divide, sigmoid } from "../../ops/elementwise.ts";
-import { reshape } from "../../ops/layout.ts";
+import { sigmoid } from "../../ops/elementwise.ts";
 import { linear } from "../../ops/matmul.ts";
-import { sum } from "../../ops/reduction.ts";
 import { topK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
+import { shares } from "./shares.ts";
 
 type F32 = Tensor<"f32">;
 
@@ -42,9 +41,5 @@ export function sigmoidTopK(
 ): { indices: Tensor<"u32">; weights: F32; probs: F32 } {
   const scores = sigmoid(logits);
   const { values, indices } = topK(scores, k);
-  return { indices, weights: normalize ? overSum(values) : values, probs: overSum(scores) };
-}
-
-function overSum(x: F32): F32 {
-  return divide(x, reshape(sum(x, -1), [x.axis(0), 1]));
+  return { indices, weights: normalize ? shares(values) : values, probs: shares(scores) };
 }

@@ -2,6 +2,7 @@ import type { Device } from "../../device/device.ts";
 import { linear } from "../../ops/matmul.ts";
 import { softmaxTopK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { evenShareCapacity } from "../capacity.ts";
 import type { PlanOptions } from "../plan.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
@@ -9,7 +10,7 @@ import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 export interface TopKRouterOptions extends RouterOptions {
   /** Divides the chosen probabilities by their sum (Mixtral); Time-MoE and Qwen2-MoE use them as they are. Default false. */
   normalizeTopK?: boolean;
-  /** Most rows an expert takes as a multiple of an even share: C = ceil(capacityFactor · N · K / E). Default: dropless. */
+  /** Most rows an expert takes as a multiple of an even share: C = ⌈N / E · capacityFactor · K⌉. Default: dropless. */
   capacityFactor?: number;
   /** Who is served first when capacity is short: tokens in order (default), or first choices before second ones (GShard). */
   priority?: PlanOptions["priority"];
@@ -36,13 +37,8 @@ export class TopKRouter extends Router {
     const logits = linear(x, this.weight); // [N, E]
     const chosen = softmaxTopK(logits, this.topK, { normalize: this.normalizeTopK });
     const { probs, indices, values: weights } = chosen; // [N, E]; [N, K]
-    const capacity = this.#capacity(x.axis(0));
-    return sparseRouting({ indices, weights, probs, logits, mask, capacity, priority: this.priority });
-  }
-
-  #capacity(numTokens: number): number | undefined {
-    return this.capacityFactor === undefined
-      ? undefined
-      : Math.ceil((this.capacityFactor * numTokens * this.topK) / this.numExperts);
+    const { numExperts, topK, capacityFactor: factor, priority } = this;
+    const capacity = factor === undefined ? undefined : evenShareCapacity(x.axis(0), numExperts, { factor, topK });
+    return sparseRouting({ indices, weights, probs, logits, mask, capacity, priority });
   }
 }

@@ -1,4 +1,5 @@
 import { route, rowsOf, times } from "../layer-reference.ts";
+import { rotated } from "../rotated.ts";
 
 type Values = ArrayLike<number>;
 
@@ -15,16 +16,6 @@ export interface HeadsShape {
   bias: boolean;
   /** Stick-breaking attention without positions in place of softmax with rotary ones. */
   stick: boolean;
-}
-
-/** Pairs (j, j + D/2) turned by position · 10000^(−2j/D). */
-function rotated(row: readonly number[], position: number): number[] {
-  const half = row.length / 2;
-  return row.map((value, i) => {
-    const angle = position * 10_000 ** ((-2 * (i % half)) / row.length);
-    const other = (i < half ? -1 : 1) * (row[(i + half) % row.length] as number);
-    return value * Math.cos(angle) + other * Math.sin(angle);
-  });
 }
 
 const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * (b[i] as number), 0);

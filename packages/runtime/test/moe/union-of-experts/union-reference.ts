@@ -1,4 +1,5 @@
 import { gelu, rowsOf, softmax } from "../layer-reference.ts";
+import { rotated } from "../rotated.ts";
 
 type Values = ArrayLike<number>;
 
@@ -108,16 +109,6 @@ export function referenceFeedForward(x: Values, values: UnionValues, shape: Unio
       return { t, y: banked(w2, b2, e, hidden, shape.H) };
     }),
   );
-}
-
-/** Pairs (j, j + D/2) turned by position · 10000^(−2j/D). */
-function rotated(row: readonly number[], position: number): number[] {
-  const half = row.length / 2;
-  return row.map((value, i) => {
-    const angle = position * 10_000 ** ((-2 * (i % half)) / row.length);
-    const other = (i < half ? -1 : 1) * (row[(i + half) % row.length] as number);
-    return value * Math.cos(angle) + other * Math.sin(angle);
-  });
 }
 
 interface AttentionRun extends Run {
