@@ -1,7 +1,8 @@
 import type { Device } from "../device/device.ts";
 import { embedding } from "../ops/gather-rows.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Initializer, Module, type Parameter } from "./module.ts";
+import type { Initializer } from "./initializers.ts";
+import { Module, type Parameter } from "./module.ts";
 
 export interface EmbeddingOptions {
   /** V: number of ids. */

@@ -1,8 +1,9 @@
 import type { Device } from "../device/device.ts";
 import { linearSwiglu } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Initializer } from "./initializers.ts";
 import { Linear } from "./linear.ts";
-import { type Initializer, Module } from "./module.ts";
+import { Module } from "./module.ts";
 
 export interface FeedForwardOptions {
   hiddenSize: number;

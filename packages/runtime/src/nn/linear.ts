@@ -1,7 +1,8 @@
 import type { Device } from "../device/device.ts";
 import { linear } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Initializer, Module, type Parameter, zeros } from "./module.ts";
+import { type Initializer, zeros } from "./initializers.ts";
+import { Module, type Parameter } from "./module.ts";
 
 export interface LinearOptions {
   inFeatures: number;

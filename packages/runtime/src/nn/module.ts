@@ -4,22 +4,7 @@ import type { RandomKey } from "../tensor/philox.ts";
 import { keep } from "../tensor/scope.ts";
 import { formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
-
-/** Makes the first values of a parameter. */
-export type Initializer = (key: RandomKey, shape: Shape) => Float32Array<ArrayBuffer>;
-
-export const zeros: Initializer = (_, shape) => new Float32Array(sizeOf(shape));
-export const ones: Initializer = (_, shape) => new Float32Array(sizeOf(shape)).fill(1);
-
-/** Normal numbers with mean 0. */
-export function normal(standardDeviation: number): Initializer {
-  return (key, shape) => key.normal(sizeOf(shape)).map((x) => x * standardDeviation);
-}
-
-/** Uniform numbers within ±bound. */
-export function uniform(bound: number): Initializer {
-  return (key, shape) => key.uniform(sizeOf(shape)).map((x) => (2 * x - 1) * bound);
-}
+import { type Initializer, normal } from "./initializers.ts";
 
 /** A tensor that belongs to a module: it outlives scopes, has a name, and is what optimizers change and checkpoints hold. */
 export class Parameter extends Tensor<"f32"> {

@@ -1,7 +1,8 @@
 import type { Device } from "../device/device.ts";
 import { layerNorm, rmsNorm } from "../ops/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Module, ones, type Parameter, zeros } from "./module.ts";
+import { ones, zeros } from "./initializers.ts";
+import { Module, type Parameter } from "./module.ts";
 
 /** x / sqrt(mean(x²) + ε) · w over the last axis (Zhang and Sennrich 2019, arXiv:1910.07467). */
 export class RmsNorm extends Module {

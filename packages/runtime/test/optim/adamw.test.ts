@@ -1,6 +1,7 @@
 import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { type Initializer, Parameter } from "../../src/nn/module.ts";
+import type { Initializer } from "../../src/nn/initializers.ts";
+import { Parameter } from "../../src/nn/module.ts";
 import { adamw } from "../../src/optim/adamw.ts";
 import { type Tensor, tensor } from "../../src/tensor/index.ts";
 

@@ -1,6 +1,7 @@
 import { expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { Parameter, zeros } from "../../src/nn/module.ts";
+import { zeros } from "../../src/nn/initializers.ts";
+import { Parameter } from "../../src/nn/module.ts";
 import { ParameterAverage } from "../../src/optim/index.ts";
 
 const device = await testDevice();

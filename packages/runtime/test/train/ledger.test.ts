@@ -1,6 +1,7 @@
 import { testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { Parameter, zeros } from "../../src/nn/module.ts";
+import { zeros } from "../../src/nn/initializers.ts";
+import { Parameter } from "../../src/nn/module.ts";
 import { type Tensor, tensor } from "../../src/tensor/index.ts";
 import { GradientLedger } from "../../src/train/index.ts";
 

@@ -1,6 +1,7 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError, ShapeError } from "../../device/errors.ts";
-import { type Initializer, Module, type Parameter, zeros } from "../../nn/module.ts";
+import { type Initializer, zeros } from "../../nn/initializers.ts";
+import { Module, type Parameter } from "../../nn/module.ts";
 import { add } from "../../ops/elementwise.ts";
 import { gatherRows } from "../../ops/gather-rows.ts";
 import { reshape } from "../../ops/layout.ts";

@@ -1,6 +1,7 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
-import { type Initializer, Module } from "../../nn/module.ts";
+import type { Initializer } from "../../nn/initializers.ts";
+import { Module } from "../../nn/module.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Routing } from "../routing.ts";
 

@@ -1,6 +1,7 @@
 import type { Device } from "../../device/device.ts";
+import { zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
-import { type Parameter, zeros } from "../../nn/module.ts";
+import type { Parameter } from "../../nn/module.ts";
 import { add } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
 import { matmul } from "../../ops/matmul.ts";

@@ -1,6 +1,7 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError, ShapeError } from "../../device/errors.ts";
-import { type Initializer, Module } from "../../nn/module.ts";
+import type { Initializer } from "../../nn/initializers.ts";
+import { Module } from "../../nn/module.ts";
 import { gelu, relu, square } from "../../ops/elementwise.ts";
 import { concat, slice } from "../../ops/layout.ts";
 import { formatShape } from "../../tensor/shape.ts";

@@ -1,7 +1,8 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
+import { zeros } from "../../nn/initializers.ts";
 import { Linear } from "../../nn/linear.ts";
-import { type Parameter, zeros } from "../../nn/module.ts";
+import type { Parameter } from "../../nn/module.ts";
 import { add, multiply } from "../../ops/elementwise.ts";
 import { concat, reshape } from "../../ops/layout.ts";
 import { matmul } from "../../ops/matmul.ts";

@@ -1,5 +1,5 @@
 import type { Device } from "../../device/device.ts";
-import { zeros } from "../../nn/module.ts";
+import { zeros } from "../../nn/initializers.ts";
 import { randomNormal } from "../../ops/dropout.ts";
 import { add, addScalar, multiply, softplus } from "../../ops/elementwise.ts";
 import { linear } from "../../ops/matmul.ts";

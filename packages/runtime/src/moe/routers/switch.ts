@@ -2,6 +2,7 @@ import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { argsortDescending } from "../../kernels/argsort.ts";
 import { map } from "../../kernels/map.ts";
+import { truncatedNormal } from "../../nn/initializers.ts";
 import { randomGumbel, randomUniform } from "../../ops/dropout.ts";
 import { add, multiply } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
@@ -13,7 +14,6 @@ import { type CapacityOptions, capacityOf, routingGroupsOf } from "../capacity.t
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 import { stepKey } from "./step-key.ts";
-import { truncatedNormal } from "./truncated-normal.ts";
 
 type F32 = Tensor<"f32">;
 

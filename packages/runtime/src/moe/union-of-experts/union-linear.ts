@@ -1,10 +1,11 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
-import { type Initializer, Module, type Parameter, zeros } from "../../nn/module.ts";
+import { xavierNormal, zeros } from "../../nn/initializers.ts";
+import { Module, type Parameter } from "../../nn/module.ts";
 import { add } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
 import { matmul } from "../../ops/matmul.ts";
-import { formatShape, sizeOf } from "../../tensor/shape.ts";
+import { formatShape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 type F32 = Tensor<"f32">;
@@ -41,10 +42,3 @@ export class UnionLinear extends Module {
     return add(matmul(x, this.weight), reshape(this.bias, [E, 1, out]));
   }
 }
-
-/** Normal with variance 2 / (in + out), slice by slice (Glorot and Bengio 2010, proceedings.mlr.press/v9/glorot10a). */
-const xavierNormal: Initializer = (key, shape) => {
-  const [, inFeatures = 1, outFeatures = 1] = shape;
-  const deviation = Math.sqrt(2 / (inFeatures + outFeatures));
-  return key.normal(sizeOf(shape)).map((x) => x * deviation);
-};

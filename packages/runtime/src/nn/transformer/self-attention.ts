@@ -4,8 +4,9 @@ import { attention } from "../../ops/attention.ts";
 import { reshape } from "../../ops/layout.ts";
 import { rotary } from "../../ops/rotary.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import type { Initializer } from "../initializers.ts";
 import { Linear } from "../linear.ts";
-import { type Initializer, Module } from "../module.ts";
+import { Module } from "../module.ts";
 
 export interface SelfAttentionOptions {
   hiddenSize: number;
