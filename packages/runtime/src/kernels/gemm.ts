@@ -36,6 +36,8 @@ const LARGE_ROWS = 32;
 /** Quads of columns a lane owns in the core on panels. */
 const PANEL_QUADS = 2;
 const SMALL_ROWS = 8;
+/** Up to so many rows nothing is shared between lanes: the matrix-vector member, for decoding. */
+const FEW_ROWS = 4;
 
 /**
  * C = A · B over the last two axes.
@@ -81,11 +83,12 @@ function products(
   if (m === 0 || n === 0 || batch === 0) return outputs;
   const dual = bs.length > operands.length;
   const lanes = subgroupSize || PLAIN_LANES;
+  const few = packs ? undefined : fewRows(m, groups);
   const wanted =
     subgroupSize === 0 || m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
-  const laneRows = Math.max(1, wanted / lanes / (dual ? 2 : 1)); // two sums an element fill the registers with half the rows
-  const packed = packs ?? paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize });
-  const rows = (packed ? 4 : laneRows) * lanes;
+  const laneRows = few ? 1 : Math.max(1, wanted / lanes / (dual ? 2 : 1)); // two sums an element fill the registers with half the rows
+  const packed = packs ?? (!few && paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize }));
+  const rows = few ?? (packed ? 4 : laneRows) * lanes;
   const columns = Math.ceil(n / (4 * lanes * (packed && !dual ? PANEL_QUADS : 1)));
   const gather = groups?.sourceRow;
   const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, groups }) : a;
@@ -95,6 +98,8 @@ function products(
     const out = outputs[i] as F32;
     const right = pack(b);
     const other = second && pack(second);
+    // Of a bank, the matrices that rows can be there for.
+    const weightBytes = (dual ? 8 : 4) * n * k * (groups ? Math.min(groups.numGroups, m) : batch);
     device.dispatch({
       kernel: packed ? panelsKernel : rowsKernel,
       defines: {
@@ -107,8 +112,9 @@ function products(
         ...(packed
           ? { VECS: PANEL_QUADS, PACKED_B: order === "out-major" }
           : {
-              SUBGROUPS: subgroupSize > 0,
+              SUBGROUPS: subgroupSize > 0 && few === undefined,
               LANE_ROWS: laneRows,
+              SPAN: few ?? lanes,
               OUT_MAJOR: order === "out-major",
               GATHER: gather !== undefined,
             }),
@@ -136,13 +142,20 @@ function products(
       },
       grid: groups ? [columns, maxTiles(groups, rows)] : [columns, Math.ceil(m / rows), batch],
       flops: (dual ? 4 : 2) * batch * m * n * k,
-      bytes: 4 * (a.size + (dual ? 2 : 1) * b.size + out.size),
+      bytes: 4 * (a.size + out.size) + weightBytes,
+      ...(batch === 1 ? { weightBytes } : {}),
     });
     if (right !== b) right.dispose();
     if (other !== second) other?.dispose();
   }
   if (left !== a) left.dispose();
   return outputs;
+}
+
+/** Rows of a tile of the matrix-vector member; grouped rows have a tile each, since their groups are not known here. */
+function fewRows(m: number, groups: RowGroups | undefined): number | undefined {
+  if (groups) return m <= 2 * FEW_ROWS ? 1 : undefined;
+  return m <= FEW_ROWS ? 2 ** Math.ceil(Math.log2(m)) : undefined;
 }
 
 function sizes(a: F32, bs: readonly F32[], { order, groups }: GemmOptions) {

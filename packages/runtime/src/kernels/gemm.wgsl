@@ -1,7 +1,8 @@
 // C[m, n] (+)= scale * Σ_k A[m, k] · B[k, n] + bias[n]: dense, batched over z, or grouped by expert. Called by kernels/gemm.ts.
-// A workgroup is LANES threads (one subgroup where there are any) and computes a tile of ROWS rows by 4·LANES columns; a lane owns
-// four neighbouring columns and keeps all its sums in registers. No workgroup memory: on a software adapter a subgroup is one SIMD
-// register and a barrier is dear. Rows of A reach all lanes by broadcast, or are read by each lane where there are no subgroups.
+// A workgroup is LANES threads (one subgroup where there are any) and computes a tile of ROWS = LANE_ROWS · SPAN rows by 4·LANES columns;
+// a lane owns four neighbouring columns and keeps all its sums in registers. No workgroup memory: on a software adapter a subgroup is one
+// SIMD register and a barrier is dear. Rows of A reach all lanes by broadcast (SPAN = LANES), or are read by each lane where there are no
+// subgroups, or only a few rows.
 #include "gemm-common"
 @group(0) @binding(0) var<storage, read> a_data: array<Load>;
 #if GATHER
@@ -41,14 +42,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     row$g = source_row[row$g];
 #endif
     let start$g = a_base + row$g * params.k;
-    @repeat for (var l = 0; l < LANES; l++) {
+    @repeat for (var l = 0; l < SPAN; l++) {
       @repeat for (var v = 0; v < BANKS; v++) { var sum$v$g$l = vec4f(); }
     }
   }
 #else
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
-    @repeat for (var l = 0; l < LANES; l++) {
-      var row$g$l = min(tile.first + g * LANES + l, tile.end - 1u);
+    @repeat for (var l = 0; l < SPAN; l++) {
+      var row$g$l = min(tile.first + g * SPAN + l, tile.end - 1u);
 #if GATHER
       row$g$l = source_row[row$g$l];
 #endif
@@ -79,7 +80,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 #if SUBGROUPS
       let own = load_a(start$g, q);
 #endif
-      @unroll for (var l = 0; l < LANES; l++) {
+      @unroll for (var l = 0; l < SPAN; l++) {
 #if SUBGROUPS
         let x = subgroupBroadcast(own.x, l);
         let y = subgroupBroadcast(own.y, l);
@@ -100,9 +101,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var sums: array<vec4f, ROWS>; // so that the code to store a row is compiled once
   @repeat for (var g = 0; g < LANE_ROWS; g++) {
 #if DUAL
-    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = gated(sum0$g$l, sum1$g$l); }
+    @repeat for (var l = 0; l < SPAN; l++) { sums[g * SPAN + l] = gated(sum0$g$l, sum1$g$l); }
 #else
-    @repeat for (var l = 0; l < LANES; l++) { sums[g * LANES + l] = sum0$g$l; }
+    @repeat for (var l = 0; l < SPAN; l++) { sums[g * SPAN + l] = sum0$g$l; }
 #endif
   }
   for (var r = 0u; r < min(ROWS, tile.end - tile.first); r++) { store(tile.first + r, column, tile.group, c_base, sums[r]); }

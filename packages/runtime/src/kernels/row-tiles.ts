@@ -13,5 +13,5 @@ export interface RowGroups {
 
 /** How many tiles of `height` rows the groups have at most. */
 export function maxTiles({ numRows, numGroups }: RowGroups, height: number): number {
-  return Math.floor(numRows / height) + numGroups;
+  return height === 1 ? numRows : Math.floor(numRows / height) + numGroups;
 }

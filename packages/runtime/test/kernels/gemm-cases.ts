@@ -39,6 +39,8 @@ export function describeGemm(device: Device, subgroupSize: number, packs = false
 
   test.each([
     [1, 1, 1],
+    [2, 9, 6],
+    [3, 36, 40],
     [7, 3, 5],
     [33, 40, 36],
     [64, 0, 8],
@@ -114,6 +116,7 @@ export function describeGemm(device: Device, subgroupSize: number, packs = false
   });
 
   test.each([
+    [1, 36, 68],
     [9, 7, 5],
     [70, 36, 68],
   ])("gated: silu(A·G) · (A·U) of %i x %i times %i columns, in both orders", async (m, k, n) => {
