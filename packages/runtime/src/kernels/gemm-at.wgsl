@@ -62,8 +62,8 @@ fn store(group: u32, row: u32, column: u32, sum: vec4f) {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   let column = (workgroup.x * LANES * VECS + lane) * 4u;
-  let row = workgroup.y * LANES * 4u;
-  let group = workgroup.z;
+  let group = workgroup.y; // before the rows, so that each run of the grid has rows of all groups: see tiles.wgsl
+  let row = workgroup.z * LANES * 4u;
 #if GROUPED
   let begin = group_offsets[group];
   let end = group_offsets[group + 1u];

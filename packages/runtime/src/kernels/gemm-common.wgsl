@@ -91,9 +91,9 @@ fn gated(g: vec4f, u: vec4f) -> vec4f { return g / (1.0 + exp(-g)) * u; }
 
 // A workgroup's rows: first .. end of a group; NONE past the last group.
 struct Tile { group: u32, first: u32, end: u32 }
-fn own_tile(index: u32) -> Tile {
+fn own_tile(index: u32, slots: u32) -> Tile {
 #if GROUPED
-  let tile = tile_at(index);
+  let tile = tile_at(index, slots);
   if (tile.x == NONE) { return Tile(NONE, 0u, 0u); }
   return Tile(tile.x, tile.y, group_offsets[tile.x + 1u]);
 #else

@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #else
   let column = (workgroup.x * LANES * VECS + lane) * 4u;
 #endif
-  let tile = own_tile(workgroup.y);
+  let tile = own_tile(workgroup.y, workgroups.y);
 #if GROUPED
   if (tile.group == NONE) { return; }
   let matrix = tile.group;

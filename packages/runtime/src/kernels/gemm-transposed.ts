@@ -65,7 +65,7 @@ export function gemmTransposed(
       ...(gather ? [gather.binding()] : []),
     ],
     params: { m, n, k, a_stride: k * m, b_stride: k * n, accumulate: into ? 1 : 0 },
-    grid: [Math.ceil(n / (4 * lanes * vecs)), Math.ceil(m / (4 * lanes)), batch],
+    grid: [Math.ceil(n / (4 * lanes * vecs)), batch, Math.ceil(m / (4 * lanes))],
     flops: 2 * (groups ? 1 : batch) * m * n * k,
     bytes: 4 * (a.size + b.size + out.size),
   });

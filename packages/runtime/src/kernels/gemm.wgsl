@@ -23,9 +23,9 @@ fn load_a(base: u32, q: u32) -> vec4f {
 }
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let column = (workgroup.x * LANES + lane) * 4u;
-  let tile = own_tile(workgroup.y);
+  let tile = own_tile(workgroup.y, workgroups.y);
 #if GROUPED
   if (tile.group == NONE) { return; }
   let b_base = tile.group * params.b_stride;

@@ -40,7 +40,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let q = workgroup.x * (64u / LANES) + thread / LANES;
   if (q >= params.k_quads) { return; }
 #if GROUPED
-  let tile = tile_at(workgroup.y);
+  let tile = tile_at(workgroup.y, workgroups.y);
   if (tile.x == NONE) { return; }
   let end = group_offsets[tile.x + 1u];
   let first = tile.y + 4u * (thread % LANES);
