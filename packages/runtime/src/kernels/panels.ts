@@ -19,6 +19,8 @@ interface PanelOptions {
   lanes: number;
   /** Panels hold rows of one group each; rows are gathered if the groups say so. */
   groups?: RowGroups | undefined;
+  /** Each matrix belongs to a group; those of empty groups are left out. */
+  matrixGroups?: RowGroups | undefined;
 }
 
 /**
@@ -26,7 +28,7 @@ interface PanelOptions {
  * @param x [..., rows, k]
  * @returns [matrices · panels, 4 · ceil(k / 4), 4 · lanes]
  */
-export function packPanels(x: F32, { matrices, rows, lanes, groups }: PanelOptions): F32 {
+export function packPanels(x: F32, { matrices, rows, lanes, groups, matrixGroups }: PanelOptions): F32 {
   const { device } = x;
   const height = 4 * lanes;
   const k = x.axis(-1);
@@ -41,12 +43,14 @@ export function packPanels(x: F32, { matrices, rows, lanes, groups }: PanelOptio
       ROWS: height,
       VEC: k % 4 === 0,
       GROUPED: groups !== undefined,
+      OF_GROUPS: matrixGroups !== undefined,
       GATHER: gather !== undefined,
     },
     bindings: [
       x.binding(),
       panels.binding(),
       ...(groups ? [groups.groupOffsets.binding()] : []),
+      ...(matrixGroups ? [matrixGroups.groupOffsets.binding()] : []),
       ...(gather ? [gather.binding()] : []),
     ],
     params: { rows, k, k_quads: quads, stride: rows * k, groups: groups?.numGroups ?? 0 },

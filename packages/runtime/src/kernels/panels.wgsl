@@ -16,6 +16,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read> group_offsets: array<u32>; // [groups + 1]
 #include "tiles"
 #endif
+#if OF_GROUPS
+@group(0) @binding(2) var<storage, read> group_offsets: array<u32>; // a matrix each: those of empty groups are never read
+#endif
 #if GATHER
 @group(0) @binding(3) var<storage, read> source_row: array<u32>; // which row stands for row m
 #endif
@@ -39,6 +42,9 @@ fn load(base: u32, first: u32, end: u32, q: u32) -> vec4f {
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let q = workgroup.x * (64u / LANES) + thread / LANES;
   if (q >= params.k_quads) { return; }
+#if OF_GROUPS
+  if (group_offsets[workgroup.z + 1u] == group_offsets[workgroup.z]) { return; }
+#endif
 #if GROUPED
   let tile = tile_at(workgroup.y, workgroups.y);
   if (tile.x == NONE) { return; }
