@@ -93,7 +93,9 @@ function products(
   const gather = groups?.sourceRow;
   const left = packed ? packPanels(a, { matrices: batch, rows: m, lanes, groups }) : a;
   const pack = (b: F32) =>
-    packed && order === "out-major" ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes, matrixGroups: groups }) : b;
+    packed && order === "out-major"
+      ? packPanels(b, { matrices: groups?.numGroups ?? batch, rows: n, lanes, matrixGroups: groups })
+      : b;
   for (const [i, [b, second]] of operands.entries()) {
     const out = outputs[i] as F32;
     const right = pack(b);
