@@ -23,6 +23,8 @@ const { values } = parseArgs({
     stride: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
     every: { type: "string", default: "50" },
+    mixed: { type: "boolean", default: false },
+    units: { type: "string", default: "series" },
   },
 });
 const context = Number(values.context);
@@ -73,7 +75,14 @@ async function validate(step: number): Promise<{ validation: number }> {
 
 const [from, to] = benchmark.train;
 const steps = trainTimeMoe(model, {
-  sources: [{ weight: 1, mixed: true, series: benchmark.series.map((column) => column.subarray(from, to)) }],
+  sources: [
+    {
+      weight: 1,
+      mixed: values.mixed,
+      errorUnits: values.units as "window" | "series",
+      series: benchmark.series.map((column) => column.subarray(from, to)),
+    },
+  ],
   steps: Number(values.steps),
   context,
   learningRate: Number(values["learning-rate"]),

@@ -1,4 +1,3 @@
-import { reshape, slice } from "@moebius/runtime/ops";
 import { adamw, cosine } from "@moebius/runtime/optim";
 import { RandomKey, tensor } from "@moebius/runtime/tensor";
 import { Trainer, type TrainingStep } from "@moebius/runtime/train";
@@ -86,7 +85,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
       });
       const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
       // Positions without a next value are padding: experts need no gradient from them.
-      const mask = reshape(slice(lossMask, 1, 0, context), [batchSize * context]);
+      const mask = tensor(device, batch.tokenMask, [batchSize * context]);
       return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings, mask };
     },
   });

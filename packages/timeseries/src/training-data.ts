@@ -12,6 +12,11 @@ export interface WindowSource {
    * small set from being learned by heart (TSMixup; Ansari et al. 2024, arXiv:2403.07815, algorithm 1). Default false.
    */
   mixed?: boolean;
+  /**
+   * Whose units the error counts in. window (default): each window's own, so that all windows weigh alike, as when a model must serve
+   * any series. series: the series', as benchmarks score; a calm window weighs less, and a mixture stays on the scale of its parts.
+   */
+  errorUnits?: "window" | "series";
   /** Share of the windows, relative to the other sources. */
   weight: number;
 }
@@ -22,8 +27,10 @@ export interface TrainingBatch {
   values: Float32Array<ArrayBuffer>;
   /** [B · (S + H − 1)] the values after each position, on the same scale. */
   labels: Float32Array<ArrayBuffer>;
-  /** As labels: 0 where there is no value. */
+  /** As labels: the weight of each squared error, 0 where there is no value. */
   lossMask: Float32Array<ArrayBuffer>;
+  /** [B · S] 1 where the next value is known, 0 elsewhere. */
+  tokenMask: Float32Array<ArrayBuffer>;
 }
 
 export interface TrainingWindowsOptions {
@@ -39,6 +46,7 @@ export interface TrainingWindowsOptions {
 interface PreparedSource {
   weight: number;
   mixed: boolean;
+  errorUnits: "window" | "series";
   series: readonly ArrayLike<number>[] | undefined;
   /** Windows up to and with each series. */
   ends: number[];
@@ -63,7 +71,7 @@ export class TrainingWindows {
   constructor(options: TrainingWindowsOptions) {
     this.#options = options;
     if (options.sources.length === 0) throw new ConfigError("training windows: there is no source to draw from");
-    this.#sources = options.sources.map(({ series: all, weight, mixed = false }, index) => {
+    this.#sources = options.sources.map(({ series: all, weight, mixed = false, errorUnits = "window" }, index) => {
       const series = all?.filter((values) => values.length > 1);
       if (!(weight > 0 && Number.isFinite(weight)) || series?.length === 0)
         throw new ConfigError(
@@ -72,7 +80,7 @@ export class TrainingWindows {
       // Series are drawn in proportion to the windows they have.
       let total = 0;
       const ends = (series ?? []).map((values) => (total += Math.max(1, values.length - this.#length + 1)));
-      return { weight, mixed, series, ends };
+      return { weight, mixed, errorUnits, series, ends };
     });
   }
 
@@ -84,19 +92,22 @@ export class TrainingWindows {
       values: new Float32Array(batchSize * context),
       labels: new Float32Array(batchSize * labelled),
       lossMask: new Float32Array(batchSize * labelled),
+      tokenMask: new Float32Array(batchSize * context),
     };
     const batchKey = key.fold(this.#position++);
     for (let b = 0; b < batchSize; b++) {
-      const window = this.#draw(batchKey.fold(b));
+      const { window, errorUnits } = this.#draw(batchKey.fold(b));
       const scale = normalisationOf(window.subarray(0, context), 1);
       const divisor = scale.standardDeviation || 1;
+      const weight = errorUnits === "series" ? divisor ** 2 : 1;
       for (let t = 0; t < labelled + 1; t++) {
         const raw = window[t] ?? Number.NaN;
         const value = (raw - scale.mean) / divisor;
         if (t < context) batch.values[b * context + t] = Number.isNaN(value) ? 0 : value;
         if (t === 0 || Number.isNaN(value)) continue;
         batch.labels[b * labelled + t - 1] = Math.max(-LARGEST_LABEL, Math.min(LARGEST_LABEL, value));
-        batch.lossMask[b * labelled + t - 1] = 1;
+        batch.lossMask[b * labelled + t - 1] = weight;
+        if (t <= context) batch.tokenMask[b * context + t - 1] = 1;
       }
     }
     return batch;
@@ -114,7 +125,7 @@ export class TrainingWindows {
     return this.#options.context + this.#options.horizon;
   }
 
-  #draw(key: RandomKey): Float64Array {
+  #draw(key: RandomKey): { window: Float64Array; errorUnits: PreparedSource["errorUnits"] } {
     const [which = 0, place = 0] = key.split("place").uniform(2);
     let left = which * this.#sources.reduce((sum, { weight }) => sum + weight, 0);
     const source =
@@ -122,8 +133,9 @@ export class TrainingWindows {
         left -= weight;
         return left < 0;
       }) ?? (this.#sources.at(-1) as PreparedSource); // rounding may pass the last
-    if (!source.series) return syntheticSeries(key, this.#length);
-    return source.mixed ? this.#mix(source, key.split("mixture")) : this.#cut(source, place);
+    const { errorUnits } = source;
+    if (!source.series) return { window: syntheticSeries(key, this.#length), errorUnits };
+    return { window: source.mixed ? this.#mix(source, key.split("mixture")) : this.#cut(source, place), errorUnits };
   }
 
   /** @param place 0 to 1: which of the source's windows */
@@ -138,11 +150,13 @@ export class TrainingWindows {
     const [choice = 0, sign = 0, ...draws] = key.uniform(2 + 2 * LARGEST_MIXTURE);
     const count = 1 + Math.floor(choice * LARGEST_MIXTURE);
     const sum = new Float64Array(this.#length);
+    const shares = Array.from({ length: count }, (_, i) => -Math.log(1 - (draws[2 * i + 1] ?? 0)));
+    const norm = Math.hypot(...shares) || 1; // the sum of unlike windows spreads as one of them does
     for (let i = 0; i < count; i++) {
       const window = this.#cut(source, draws[2 * i] ?? 0);
       const { mean, standardDeviation } = normalisationOf(window, 1);
-      // Exponential draws over their sum would be uniform on the simplex; the sum is left to the context's normalisation.
-      const weight = -Math.log(1 - (draws[2 * i + 1] ?? 0)) / (standardDeviation || 1);
+      const unit = source.errorUnits === "series" ? 1 : standardDeviation || 1;
+      const weight = (shares[i] as number) / norm / unit;
       for (let t = 0; t < sum.length; t++)
         sum[t] = (sum[t] as number) + weight * ((window[t] ?? Number.NaN) - mean) * (sign < 0.5 ? 1 : -1);
     }

@@ -81,6 +81,20 @@ describe("TrainingWindows", () => {
     for (let b = 0; b < 8; b++) expect([...lossMask.subarray(6 * b, 6 * b + 6)]).toEqual([1, 0, 1, 1, 1, 1]);
   });
 
+  test("in the units of the series, a window's errors weigh as its variance", () => {
+    const wide = [0, 30, Number.NaN, 60, 30, 0, 30];
+    const draw = (series: number[], mixed: boolean) =>
+      windows({ sources: [{ series: [series], weight: 1, mixed, errorUnits: "series" }] }).next();
+    const variance = normalisationOf(wide.slice(0, 4), 1).standardDeviation ** 2;
+    const { lossMask, tokenMask } = draw(wide, false);
+    expect([...lossMask]).toEqual([1, 0, 1, 1, 1, 1].map((known) => Math.fround(known * variance)));
+    expect([...tokenMask]).toEqual([1, 0, 1, 1]);
+    // A mixture of one series with itself is that series, larger at most by the root of three.
+    const [weight = 0] = draw(wide, true).lossMask;
+    expect(weight).toBeGreaterThan(0.99 * variance);
+    expect(weight).toBeLessThan(3.01 * variance);
+  });
+
   test("another key draws other windows", () => {
     const sources = [{ series: [noisySeason(100)], weight: 1 }];
     const [a, b] = [1, 2].map((seed) => windows({ sources, batchSize: 4, key: new RandomKey(seed) }).next());
