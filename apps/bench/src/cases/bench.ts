@@ -9,12 +9,14 @@ import { measure } from "./measure.ts";
 import { moeCases } from "./moe.ts";
 import { optimizerCases } from "./optimizer.ts";
 import { measurePeer, PEERS, type Peer } from "./peers.ts";
+import { medianRouter, routerCases } from "./routers.ts";
 import { timeMoeCases } from "./time-moe.ts";
 
 const CASES: readonly BenchCase[] = [
   ...gemmCases,
   ...groupedCases,
   ...moeCases,
+  ...routerCases,
   ...attentionCases,
   ...decodeCases,
   ...timeMoeCases,
@@ -52,6 +54,7 @@ export async function runBench(options: BenchOptions): Promise<{ adapterClass: A
     progress.report({ stage: "bench", done, total, note: one.name });
     add(await measure(device, one, rounds));
   }
+  add(medianRouter(rows));
   for (const [i, peer] of folder === undefined ? [] : peers.entries()) {
     progress.report({ stage: "bench", done: cases.length + i, total, note: peer.name });
     add(await measurePeer(device, peer, { folder: folder as string, rounds, say: progress.say }));
