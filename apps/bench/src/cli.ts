@@ -8,6 +8,7 @@ import {
   run,
 } from "@moebius/cli";
 import { benchCommand } from "./cases/bench-command.ts";
+import { tuneCommand } from "./cases/tune-command.ts";
 import { printParity, runParity } from "./parity/parity.ts";
 
 const program = createProgram({
@@ -45,6 +46,13 @@ addExamples(bench, [
   { command: "bench gemm attention --json", does: "some cases, one JSON line a case and reference" },
   { command: "bench --check --no-peers", does: "is anything slower than before, beside its reference?" },
 ]);
+
+const tune = bench
+  .command("tune")
+  .description("measure which kernels win on this adapter, and keep that for every later run on it")
+  .option("--rounds <n>", "most rounds of which the median is taken", positiveInteger("--rounds"), 9)
+  .action(async (_, command: Command) => tuneCommand(command.optsWithGlobals()));
+addExamples(tune, [{ command: "bench tune", does: "writes a row for this adapter into the cache folder" }]);
 
 doctorCommand(program);
 

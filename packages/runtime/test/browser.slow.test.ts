@@ -9,6 +9,7 @@ const NEEDS_NODE = [
   "device/errors",
   "device/host.browser",
   "device/profile",
+  "device/tuning",
   "moe/attention-heads/goldens",
   "ops/self-test",
 ];

@@ -10,6 +10,7 @@ import { type KernelFeatures, type Pipeline, PipelineCache } from "./pipelines.t
 import { BufferPool, type DeviceBuffer, Memory } from "./pool.ts";
 import { type DeviceRecord, encodeParams, submit } from "./record-list.ts";
 import type { Recorder } from "./recorder.ts";
+import { builtInTuning, type Tuning } from "./tuning.ts";
 
 /** Submits a batch in the device's place; the batch counts as submitted once the promise resolves. */
 export type Observer = (records: readonly DeviceRecord[]) => Promise<void>;
@@ -32,6 +33,8 @@ export class Device implements Disposable {
   readonly memory: Memory;
   readonly adapterClass: AdapterClass;
   readonly subgroupSize: number;
+  /** Which of several kernels to take; setting it affects what is recorded from then on. */
+  tuning: Tuning;
   /** So far: dispatches submitted, read-backs, and the host's time in recording (only while observed) and encoding. */
   readonly counters = { dispatches: 0, reads: 0, recordMs: 0, encodeMs: 0 };
   readonly #info: GPUAdapterInfo;
@@ -71,6 +74,7 @@ export class Device implements Disposable {
       immediates: found.languageFeatures.has("immediate_address_space"),
     };
     this.subgroupSize = this.#features.subgroups ? (this.#info.subgroupMaxSize ?? 0) : 0;
+    this.tuning = builtInTuning(this.adapterClass, this.subgroupSize);
     this.pipelines = new PipelineCache(gpu, this.#features);
     this.#groups = new BindGroups(gpu);
     this.memory = new Memory(gpu, memoryBudgetBytes, {

@@ -19,3 +19,4 @@ export {
 } from "./profile.ts";
 export { type DeviceOptions, requestDevice } from "./request-device.ts";
 export { writeTrace } from "./trace.ts";
+export { readTunings, saveTuning, type Tuning, type TuningRow, tuningFile } from "./tuning.ts";

@@ -2,6 +2,7 @@ import { environmentAdapter, findAdapter, memoryBudget } from "#gpu";
 import { ADAPTER_CHOICES, type AdapterChoice, type FoundAdapter } from "./adapter.ts";
 import { Device } from "./device.ts";
 import { ConfigError, NoAdapterError } from "./errors.ts";
+import { isFor, readTunings } from "./tuning.ts";
 
 export interface DeviceOptions {
   /** Default: the environment's MOEBIUS_ADAPTER, else `auto`. */
@@ -58,7 +59,10 @@ export async function openDevice(
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
   });
-  return new Device(gpu, found, memoryBudgetBytes);
+  const device = new Device(gpu, found, memoryBudgetBytes);
+  const own = (await readTunings()).find((row) => isFor(row, device.describe()));
+  if (own) device.tuning = own;
+  return device;
 }
 
 function isAdapterChoice(name: string): name is AdapterChoice {

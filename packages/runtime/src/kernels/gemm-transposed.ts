@@ -44,7 +44,7 @@ export function gemmTransposed(
   if (m === 0 || n === 0 || batch === 0) return out;
   const lanes = subgroupSize || PLAIN_LANES;
   const gather = groups?.sourceRow;
-  const vecs = columnQuads(device, { m, n, subgroupSize });
+  const vecs = subgroupSize > 0 ? columnQuads(device, { m, n }) : 1;
   device.dispatch({
     kernel,
     defines: {

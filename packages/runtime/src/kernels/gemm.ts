@@ -87,7 +87,8 @@ function products(
   const wanted =
     subgroupSize === 0 || m <= SMALL_ROWS || (groups && m <= SMALL_ROWS * groups.numGroups) ? SMALL_ROWS : LARGE_ROWS;
   const laneRows = few ? 1 : Math.max(1, wanted / lanes / (dual ? 2 : 1)); // two sums an element fill the registers with half the rows
-  const packed = packs ?? (!few && paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k, subgroupSize }));
+  const packed =
+    packs ?? (!few && subgroupSize > 0 && paysForPanels(device, { m: m / (groups?.numGroups ?? 1), n, k }));
   const rows = few ?? (packed ? 4 : laneRows) * lanes;
   const columns = Math.ceil(n / (4 * lanes * (packed && !dual ? PANEL_QUADS : 1)));
   const gather = groups?.sourceRow;
