@@ -48,7 +48,7 @@ export function attentionBackward(
     grid: rows === 0 ? [0] : grid1d(rows, 64),
     bytes: 8 * out.size,
   });
-  const defines = attentionTiles(headDim, subgroupSize);
+  const defines = attentionTiles(headDim, subgroupSize, "backward");
   const tileRows = 4 * defines.LANES;
   const operands = [q, k, v, keyMask ?? q, dout, stats];
   const dq = wishes.queries ? empty(device, q.shape, "f32") : undefined;

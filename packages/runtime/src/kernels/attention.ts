@@ -117,6 +117,11 @@ function clampedBelow(end: number, most: number): number {
   return (rising * (rising - 1)) / 2 + Math.max(0, end - most) * most;
 }
 
+/**
+ * Rows of a block with subgroups of 8 lanes: each block passes over the tile's queries once more, but scores beyond the registers spill.
+ * The backward kernels keep two scores a row and gain little above 16, for twice the time to compile.
+ */
+const BLOCKS = { forward: 32, backward: 16 };
 /** Rows of a block without subgroups. The scores of a block fill the registers, and its unrolled code takes long to compile. */
 const PLAIN_BLOCK = 4;
 
@@ -125,12 +130,16 @@ const PLAIN_BLOCK = 4;
  * reads all rows.
  * @param subgroupSize 0 for none
  */
-export function attentionTiles(headDim: number, subgroupSize: number): Defines & { LANES: number } {
+export function attentionTiles(
+  headDim: number,
+  subgroupSize: number,
+  pass: keyof typeof BLOCKS,
+): Defines & { LANES: number } {
   const width = subgroupSize || PLAIN_BLOCK;
   return {
     LANES: subgroupSize || 32,
     WIDTH: width,
-    GROUPS: subgroupSize > 0 && subgroupSize <= 8 ? 2 : 1,
+    GROUPS: subgroupSize === 8 ? BLOCKS[pass] / 8 : subgroupSize > 0 && subgroupSize < 8 ? 2 : 1,
     VEC: headDim % 4 === 0,
     SUBGROUPS: subgroupSize > 0,
   };
@@ -158,7 +167,7 @@ export function attentionForward(
   const { B, T, numHeads, headDim, pairs, params } = plan;
   const out = empty(device, q.shape, "f32");
   const logsumexp = empty(device, [B, numHeads, T], "f32");
-  const tiles = attentionTiles(headDim, subgroupSize);
+  const tiles = attentionTiles(headDim, subgroupSize, "forward");
   // A tile takes its time however few of its 4 · LANES queries are there; a query alone takes about a twentieth of that.
   const decodes = T <= Math.max(1, tiles.LANES / 8);
   device.dispatch({
