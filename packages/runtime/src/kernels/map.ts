@@ -11,6 +11,9 @@ const kernel = defineKernel("map", code, { math });
 /** How an input is read: see map.wgsl. */
 type Mode = "same" | "scalar" | "tail" | "head" | "strided";
 
+/** Elements, or quads, of a thread: two hide each other's loads; four read no faster. */
+const BATCH = 2;
+
 const LETTERS = ["a", "b", "c", "d"] as const;
 const SCALAR_TYPE = { f32: "f32", u32: "u32", i32: "i32" };
 const QUAD_TYPE = { f32: "vec4f", u32: "vec4u", i32: "vec4i" };
@@ -39,6 +42,7 @@ export function map<T extends DType = "f32">(
     EXPRESSION: expression,
     INPUTS: inputs.length,
     WIDTH: wide ? 4 : 1,
+    BATCH,
     T: wide ? "vec4f" : "f32",
     OUT_TYPE: types[dtype],
     STRIDED: strided,
@@ -62,7 +66,7 @@ export function map<T extends DType = "f32">(
     defines,
     bindings: [out.binding(), ...inputs.map((input) => input.binding())],
     params,
-    grid: size === 0 ? [0] : grid1d(wide ? Math.ceil(size / 4) : size, 64),
+    grid: size === 0 ? [0] : grid1d(wide ? Math.ceil(size / 4) : size, 64 * BATCH),
     bytes: 4 * (size + inputs.reduce((sum, input) => sum + input.size, 0)),
   });
   return out;

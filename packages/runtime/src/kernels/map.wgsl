@@ -1,5 +1,5 @@
 // out[i] = EXPRESSION of up to four inputs a, b, c, d and the scalars s0, s1. Called by kernels/map.ts, which fills in how each
-// input is read: element for element, a scalar, a trailing or leading broadcast, or by strides. A thread computes WIDTH elements.
+// input is read: element for element, a scalar, a trailing or leading broadcast, or by strides. A thread computes BATCH times WIDTH elements.
 struct Params {
   size: u32, // elements of out
   s0: f32,
@@ -35,11 +35,8 @@ fn strided(i: u32, strides: vec4u) -> u32 {
 }
 #endif
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let thread = (group.y * groups.x + group.x) * 64u + lane;
-  let i = thread * WIDTH; // first element of this thread
-  if (i >= params.size) { return; }
+fn compute(thread: u32) {
+  let i = thread * WIDTH; // its first element
   let s0 = T(params.s0);
   let s1 = T(params.s1);
 #if INPUTS > 0
@@ -55,4 +52,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let d = D_READ;
 #endif
   out[thread] = EXPRESSION;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let begin = (group.y * groups.x + group.x) * 64u * BATCH;
+  if ((begin + 64u * BATCH) * WIDTH <= params.size) {
+    // One decision a workgroup: a condition around each access costs more than the batch wins.
+    @unroll for (var j = 0; j < BATCH; j++) { compute(begin + 64u * j + lane); }
+  } else {
+    for (var thread = begin + lane; thread * WIDTH < params.size && thread < begin + 64u * BATCH; thread += 64u) { compute(thread); }
+  }
 }
