@@ -1,5 +1,5 @@
 import { KvCache } from "@moebius/runtime/decode";
-import { type Device, profile } from "@moebius/runtime/device";
+import { type Device, profile, type Storage } from "@moebius/runtime/device";
 import { MoeLayer, SwigluExperts, TopKRouter } from "@moebius/runtime/moe";
 import { DecoderBlock, type Parameter } from "@moebius/runtime/nn";
 import { ones, rotaryTables } from "@moebius/runtime/ops";
@@ -14,15 +14,13 @@ const SIZES = { layers: 8, hiddenSize: 512, numHeads: 8, intermediateSize: 512, 
 const POSITION = 64;
 
 /** What one token touches: attention, router and norms of each layer, and its experts. */
-const ACTIVE_PARAMETERS =
-  SIZES.layers *
-  (4 * SIZES.hiddenSize ** 2 +
-    SIZES.numExperts * SIZES.hiddenSize +
-    2 * SIZES.hiddenSize +
-    SIZES.topK * 3 * SIZES.hiddenSize * SIZES.intermediateSize);
+const ACTIVE = {
+  matrices: SIZES.layers * (4 * SIZES.hiddenSize ** 2 + SIZES.topK * 3 * SIZES.hiddenSize * SIZES.intermediateSize),
+  routersAndNorms: SIZES.layers * (SIZES.numExperts * SIZES.hiddenSize + 2 * SIZES.hiddenSize),
+};
 
 /** A decoder without embedding and head: what each step reads. */
-function prepareDecoder(device: Device) {
+function prepareDecoder(device: Device, storage: Storage) {
   const { hiddenSize, numHeads, numExperts, topK, intermediateSize } = SIZES;
   const layers = Array.from({ length: SIZES.layers }, () => ({
     block: new DecoderBlock(device, { hiddenSize, numHeads }),
@@ -31,7 +29,10 @@ function prepareDecoder(device: Device) {
       experts: new SwigluExperts(device, { hiddenSize, numExperts, intermediateSize }),
     }),
   }));
-  fill(layers.flatMap(({ block, moe }) => [...block.parameters().values(), ...moe.parameters().values()]));
+  fill(
+    layers.flatMap(({ block, moe }) => [...block.parameters().values(), ...moe.parameters().values()]),
+    storage,
+  );
   const headDim = hiddenSize / numHeads;
   const rotary = rotaryTables(device, { maxPositions: 2 * POSITION, dim: headDim });
   const cache = new KvCache(device, {
@@ -52,16 +53,20 @@ function prepareDecoder(device: Device) {
 }
 
 /** The same random numbers for all: drawing 100 M of them would take longer than the measurement. */
-function fill(parameters: readonly Parameter[]): void {
+function fill(parameters: readonly Parameter[], storage: Storage): void {
   const largest = Math.max(...parameters.map(({ size }) => size));
   const values = new RandomKey(0).normal(largest).map((value) => 0.02 * value);
-  for (const parameter of parameters) parameter.write(values.subarray(0, parameter.size));
+  for (const parameter of parameters) {
+    const own = values.subarray(0, parameter.size);
+    if (parameter.isMatrix) parameter.storeAs(storage, own);
+    else parameter.write(own);
+  }
 }
 
-const decodeCase: BenchCase = {
-  name: "decode, batch 1, 8 layers, hidden 512, 16 experts of 512, top-2",
+const decodeCase = (storage: Storage, goal: number): BenchCase => ({
+  name: `decode${storage === "32 bit" ? "" : ` ${storage}`}, batch 1, 8 layers, hidden 512, 16 experts of 512, top-2`,
   prepare(device: Device) {
-    const { forward, cache, owned } = prepareDecoder(device);
+    const { forward, cache, owned } = prepareDecoder(device, storage);
     const prompt = randomTensor(device, "prompt", [1, POSITION, SIZES.hiddenSize]);
     const x = randomTensor(device, "x", [1, 1, SIZES.hiddenSize]);
     scope(() => void forward(prompt));
@@ -69,7 +74,7 @@ const decodeCase: BenchCase = {
       cache.truncate(POSITION);
       return scope(() => forward(x));
     });
-    const bytes = 4 * ACTIVE_PARAMETERS;
+    const bytes = (storage === "32 bit" ? 4 : 2) * ACTIVE.matrices + 4 * ACTIVE.routersAndNorms;
     const row = randomTensor(device, "row", [1024]);
     const matrix = ones(device, [1024, 1024 * Math.round(bytes / 4 / 1024 ** 2)], "f32");
     return {
@@ -80,7 +85,7 @@ const decodeCase: BenchCase = {
           name: "laboratory, matrix-vector of the same bytes",
           run: () => scope(() => void laboratoryGemv(row, matrix)),
           work: { bytes: matrix.sizeBytes },
-          goal: device.adapterClass === "hardware" ? 0.8 : 0.6,
+          goal: device.adapterClass === "hardware" ? 0.8 : goal,
         },
       ],
       facts: [
@@ -89,7 +94,7 @@ const decodeCase: BenchCase = {
           name: "weights that are read",
           goal: 1 / 1.15,
           ratio: async () => {
-            const ideal = { flops: 2 * ACTIVE_PARAMETERS, weightBytes: bytes };
+            const ideal = { flops: 2 * (ACTIVE.matrices + ACTIVE.routersAndNorms), weightBytes: bytes };
             const { sparsity } = await profile(device, () => step.replay(), { ideal });
             return sparsity?.weightBytes && 1 / sparsity.weightBytes;
           },
@@ -98,6 +103,6 @@ const decodeCase: BenchCase = {
       owned: [step, step.value, ...owned, prompt, x, row, matrix],
     };
   },
-};
+});
 
-export const decodeCases = [decodeCase];
+export const decodeCases = [decodeCase("32 bit", 0.6), decodeCase("f16", 0.5)];

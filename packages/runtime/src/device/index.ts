@@ -5,7 +5,7 @@ export type { DeviceDescription } from "./describe.ts";
 export { Device } from "./device.ts";
 export * from "./errors.ts";
 export { type Binding, type Dispatch, defineKernel, grid1d, type Kernel } from "./kernel.ts";
-export type { DeviceBuffer, MemoryUse } from "./pool.ts";
+export type { DeviceBuffer, MemoryUse, Storage } from "./pool.ts";
 export { type Defines, preprocess } from "./preprocess.ts";
 export {
   type IdealWork,

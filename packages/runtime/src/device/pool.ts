@@ -1,5 +1,8 @@
 import { OutOfMemoryError } from "./errors.ts";
 
+/** How elements lie in a buffer: a word each, or two to a word. */
+export type Storage = "32 bit" | "f16" | "bf16";
+
 /** A reference-counted storage buffer. Its holders are tensors, views, the tape's saves and captures. */
 export class DeviceBuffer {
   readonly gpu: GPUBuffer;
@@ -8,6 +11,8 @@ export class DeviceBuffer {
   readonly sizeBytes: number;
   /** Counts in-place writes, so that a gradient can tell whether a saved tensor is still what it was. */
   version = 0;
+  /** Set by who writes matrices in 16 bits. */
+  storage: Storage = "32 bit";
   /** Number of the last record that uses this buffer, as the device counts them. */
   lastUse = 0;
   #references = 1;
@@ -32,6 +37,7 @@ export class DeviceBuffer {
   /** Called by the pool when it hands the buffer out again. */
   revive(): this {
     this.#references = 1;
+    this.storage = "32 bit";
     return this;
   }
 

@@ -1,9 +1,9 @@
+export { toBfloat16, toFloat16 } from "../tensor/halves.ts";
 export { type ByteSource, blobSource, bytesSource, fileSource, urlSource } from "./byte-source.ts";
 export { type Checkpoint, openCheckpoint } from "./checkpoint-folder.ts";
 export { type CheckpointContents, replaceFolder, restoreFolder, saveCheckpoint } from "./checkpoint-save.ts";
 export { downloadCheckpoint, type HubOptions, resolveCheckpoint } from "./hub.ts";
 export type { DownloadProgress } from "./hub-transfer.ts";
-export { toBfloat16, toFloat16 } from "./narrow.ts";
 export { openSafetensors, type Safetensors } from "./safetensors.ts";
 export type { TensorEntry } from "./safetensors-header.ts";
 export { encodeSafetensors, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

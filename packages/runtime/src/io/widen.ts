@@ -1,4 +1,5 @@
 import { CheckpointError, ValueError } from "../device/errors.ts";
+import { widenBfloat16, widenFloat16 } from "../tensor/halves.ts";
 import type { StoredTensor } from "./stored-tensor.ts";
 
 /**
@@ -56,27 +57,6 @@ export function toInt32(stored: StoredTensor): Int32Array<ArrayBuffer> {
         stored.name,
       );
   }
-}
-
-function widenBfloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
-  return new Float32Array(bits.buffer);
-}
-
-/** Sign 1, exponent 5 (bias 15), mantissa 10 bits, to sign 1, exponent 8 (bias 127), mantissa 23. */
-function widenFloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  const bits = new Uint32Array(halves.length);
-  const values = new Float32Array(bits.buffer);
-  for (let i = 0; i < halves.length; i++) {
-    const half = halves[i] as number;
-    const magnitude = half & 0x7fff;
-    const sign = (half & 0x8000) << 16;
-    if (magnitude >= 0x7c00) bits[i] = sign | 0x7f800000 | ((magnitude & 0x3ff) << 13);
-    else if (magnitude >= 0x400) bits[i] = sign | ((magnitude << 13) + ((127 - 15) << 23));
-    else values[i] = (sign ? -magnitude : magnitude) * 2 ** -24; // denormal: a multiple of 2^-24, normal in float32
-  }
-  return values;
 }
 
 function narrowUint32(stored: StoredTensor): Int32Array<ArrayBuffer> {

@@ -16,7 +16,8 @@ alias Load = f32;
 #if PACKED_B
 alias LoadB = vec4f; // panels: see kernels/panels.wgsl
 #else
-alias LoadB = Load;
+#include "stored"
+alias LoadB = Stored;
 #endif
 @group(0) @binding(1) var<storage, read> b_data0: array<LoadB>;
 #if DUAL
@@ -33,17 +34,20 @@ alias LoadB = Load;
 
 #if !PACKED_B
 @repeat for (var v = 0; v < BANKS; v++) {
+#if !VEC
+fn element_b$v(i: u32) -> f32 { return single(b_data$v[i / PER_WORD], i); }
+#endif
 #if OUT_MAJOR
 // B as [n, k]: four values along k of one column.
 fn load_b$v(base: u32, q: u32, column: u32) -> vec4f {
   let start = base + min(column, params.n - 1u) * params.k;
 #if VEC
-  return b_data$v[start / 4u + q];
+  return quad(b_data$v[start / 4u + q]);
 #else
   let k = 4u * q;
   let at = start + k;
-  return vec4f(b_data$v[at], select(0.0, b_data$v[at + 1u], k + 1u < params.k), select(0.0, b_data$v[at + 2u], k + 2u < params.k),
-    select(0.0, b_data$v[at + 3u], k + 3u < params.k));
+  return vec4f(element_b$v(at), select(0.0, element_b$v(at + 1u), k + 1u < params.k), select(0.0, element_b$v(at + 2u), k + 2u < params.k),
+    select(0.0, element_b$v(at + 3u), k + 3u < params.k));
 #endif
 }
 #else
@@ -51,11 +55,11 @@ fn load_b$v(base: u32, q: u32, column: u32) -> vec4f {
 fn load_b$v(base: u32, k: u32, column: u32) -> vec4f {
   let start = base + min(k, params.k - 1u) * params.n;
 #if VEC
-  return b_data$v[(start + min(column, params.n - 4u)) / 4u];
+  return quad(b_data$v[(start + min(column, params.n - 4u)) / 4u]);
 #else
   let last = params.n - 1u;
-  return vec4f(b_data$v[start + min(column, last)], b_data$v[start + min(column + 1u, last)], b_data$v[start + min(column + 2u, last)],
-    b_data$v[start + min(column + 3u, last)]);
+  return vec4f(element_b$v(start + min(column, last)), element_b$v(start + min(column + 1u, last)),
+    element_b$v(start + min(column + 2u, last)), element_b$v(start + min(column + 3u, last)));
 #endif
 }
 #endif

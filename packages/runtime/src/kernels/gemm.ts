@@ -8,11 +8,12 @@ import common from "./gemm-common.wgsl";
 import panelsCode from "./gemm-panels.wgsl";
 import { packPanels } from "./panels.ts";
 import { maxTiles, type RowGroups } from "./row-tiles.ts";
+import stored from "./stored.wgsl";
 import tiles from "./tiles.wgsl";
 
 type F32 = Tensor<"f32">;
 
-const includes = { "gemm-common": common, tiles };
+const includes = { "gemm-common": common, stored, tiles };
 const rowsKernel = defineKernel("gemm", code, includes);
 const panelsKernel = defineKernel("gemm-panels", panelsCode, includes);
 
@@ -42,7 +43,7 @@ const FEW_ROWS = 4;
 /**
  * C = A · B over the last two axes.
  * @param a [..., m, k], or for grouped products [rows, k]
- * @param b [k, n] or [n, k] by `order`, with the leading axes of `a` (batched), with none (dense), or [G, ...] (grouped)
+ * @param b maybe in 16 bits; [k, n] or [n, k] by `order`, with the leading axes of `a` (batched), with none (dense), or [G, ...] (grouped)
  * @returns [..., m, n]; grouped: [groups.numRows, n], rows beyond the last group's end stay garbage
  */
 export function gemm(a: F32, b: F32, { into, ...options }: GemmOptions & { into?: F32 | undefined }): F32 {
@@ -102,13 +103,15 @@ function products(
     const right = pack(b);
     const other = second && pack(second);
     // Of a bank, the matrices that rows can be there for.
-    const weightBytes = (dual ? 8 : 4) * n * k * (groups ? Math.min(groups.numGroups, m) : batch);
+    const weightBytes =
+      (dual ? 2 : 1) * n * k * (b.sizeBytes / b.size) * (groups ? Math.min(groups.numGroups, m) : batch);
     device.dispatch({
       kernel: packed ? panelsKernel : rowsKernel,
       defines: {
         LANES: lanes,
         ROWS: rows,
         VEC: (k % 4 === 0 || packed) && n % 4 === 0,
+        STORED: right.storage !== "32 bit" && right.storage,
         GROUPED: groups !== undefined,
         DUAL: dual,
         BANKS: dual ? 2 : 1,
@@ -124,8 +127,8 @@ function products(
       },
       bindings: [
         left.binding(),
-        right.binding(),
-        (other ?? bias ?? a).binding(),
+        right.bindingAsStored(),
+        other?.bindingAsStored() ?? (bias ?? a).binding(),
         into ? out.bindingInPlace() : out.binding(),
         ...(groups ? [groups.groupOffsets.binding()] : []),
         ...(gather && !packed ? [gather.binding()] : []),
@@ -163,7 +166,11 @@ function fewRows(m: number, groups: RowGroups | undefined): number | undefined {
 
 function sizes(a: F32, bs: readonly F32[], { order, groups }: GemmOptions) {
   const [b, ...others] = bs as [F32, ...F32[]];
-  for (const other of others) expectShape("matmul", "b", other.shape, b.shape);
+  for (const other of others) {
+    expectShape("matmul", "b", other.shape, b.shape);
+    if (other.storage !== b.storage)
+      throw new ShapeError(`matmul: one b is stored as ${b.storage}, another as ${other.storage}`);
+  }
   const k = a.axis(-1);
   const [n, bK] = order === "in-major" ? [b.axis(-1), b.axis(-2)] : [b.axis(-2), b.axis(-1)];
   if (k !== bK)

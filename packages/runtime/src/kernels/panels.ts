@@ -2,11 +2,12 @@ import { defineKernel } from "../device/kernel.ts";
 import { empty, type Tensor } from "../tensor/tensor.ts";
 import code from "./panels.wgsl";
 import { maxTiles, type RowGroups } from "./row-tiles.ts";
+import stored from "./stored.wgsl";
 import tiles from "./tiles.wgsl";
 
 type F32 = Tensor<"f32">;
 
-const kernel = defineKernel("panels", code, { tiles });
+const kernel = defineKernel("panels", code, { stored, tiles });
 
 /** Threads of a workgroup. */
 const THREADS = 64;
@@ -42,12 +43,13 @@ export function packPanels(x: F32, { matrices, rows, lanes, groups, matrixGroups
       LANES: lanes,
       ROWS: height,
       VEC: k % 4 === 0,
+      STORED: x.storage !== "32 bit" && x.storage,
       GROUPED: groups !== undefined,
       OF_GROUPS: matrixGroups !== undefined,
       GATHER: gather !== undefined,
     },
     bindings: [
-      x.binding(),
+      x.bindingAsStored(),
       panels.binding(),
       ...(groups ? [groups.groupOffsets.binding()] : []),
       ...(matrixGroups ? [matrixGroups.groupOffsets.binding()] : []),
@@ -55,7 +57,7 @@ export function packPanels(x: F32, { matrices, rows, lanes, groups, matrixGroups
     ],
     params: { rows, k, k_quads: quads, stride: rows * k, groups: groups?.numGroups ?? 0 },
     grid: [Math.ceil(quads / (THREADS / lanes)), count, matrices],
-    bytes: 4 * (matrices * rows * k + panels.size),
+    bytes: matrices * rows * k * (x.sizeBytes / x.size) + 4 * panels.size,
   });
   return panels;
 }

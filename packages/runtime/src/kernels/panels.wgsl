@@ -6,11 +6,8 @@ struct Params {
   stride: u32, // from one matrix of a batch to the next, in elements
   groups: u32,
 }
-#if VEC
-@group(0) @binding(0) var<storage, read> rows_data: array<vec4f>; // k is a multiple of 4
-#else
-@group(0) @binding(0) var<storage, read> rows_data: array<f32>;
-#endif
+#include "stored"
+@group(0) @binding(0) var<storage, read> rows_data: array<Stored>; // VEC: k is a multiple of 4
 @group(0) @binding(1) var<storage, read_write> panels: array<vec4f>; // [panels, 4·k_quads, LANES]
 #if GROUPED
 @group(0) @binding(2) var<storage, read> group_offsets: array<u32>; // [groups + 1]
@@ -23,6 +20,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read> source_row: array<u32>; // which row stands for row m
 #endif
 
+#if !VEC
+fn element(i: u32) -> f32 { return single(rows_data[i / PER_WORD], i); }
+#endif
+
 fn load(base: u32, first: u32, end: u32, q: u32) -> vec4f {
   var row = min(first, end - 1u);
 #if GATHER
@@ -30,11 +31,11 @@ fn load(base: u32, first: u32, end: u32, q: u32) -> vec4f {
 #endif
   let at = base + row * params.k + 4u * q;
 #if VEC
-  return rows_data[at / 4u];
+  return quad(rows_data[at / 4u]);
 #else
   let left = params.k - 4u * q;
-  return vec4f(rows_data[at], select(0.0, rows_data[at + 1u], left > 1u), select(0.0, rows_data[at + 2u], left > 2u),
-    select(0.0, rows_data[at + 3u], left > 3u));
+  return vec4f(element(at), select(0.0, element(at + 1u), left > 1u), select(0.0, element(at + 2u), left > 2u),
+    select(0.0, element(at + 3u), left > 3u));
 #endif
 }
 

@@ -18,7 +18,7 @@ export class Linear extends Module {
 
   constructor(device: Device, { inFeatures, outFeatures, bias = false, initializer }: LinearOptions) {
     super(device);
-    this.weight = this.parameter("weight", [outFeatures, inFeatures], initializer);
+    this.weight = this.matrix("weight", [outFeatures, inFeatures], initializer);
     this.bias = bias ? this.parameter("bias", [outFeatures], zeros) : undefined;
   }
 

@@ -1,23 +1,36 @@
 import type { Device } from "../device/device.ts";
 import { ConfigError, ShapeError } from "../device/errors.ts";
+import type { Storage } from "../device/pool.ts";
 import type { RandomKey } from "../tensor/philox.ts";
 import { keep } from "../tensor/scope.ts";
-import { formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
+import { expectShape, formatShape, type Shape, sizeOf } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 import { type Initializer, normal } from "./initializers.ts";
 
 /** A tensor that belongs to a module: it outlives scopes, has a name, and is what optimizers change and checkpoints hold. */
 export class Parameter extends Tensor<"f32"> {
   readonly initializer: Initializer;
+  /** Only products read it, so that it may be stored in 16 bits: see Module.storeMatrices. */
+  readonly isMatrix: boolean;
   /** Frozen parameters get no gradient. */
   trainable = true;
 
-  constructor(device: Device, shape: Shape, initializer: Initializer) {
-    super(device, shape, "f32", device.allocate(4 * sizeOf(shape), `a parameter of shape ${formatShape(shape)}`));
+  constructor(device: Device, shape: Shape, initializer: Initializer, isMatrix = false) {
+    super(device, shape, "f32", device.allocate(4 * sizeOf(shape), describe(shape)));
     this.initializer = initializer;
+    this.isMatrix = isMatrix;
     keep(this);
   }
+
+  /** Writes `values` in another form, rounded to nearest; in 16 bits they are frozen, since optimizers need all their digits. */
+  storeAs(storage: Storage, values: Float32Array<ArrayBuffer>): void {
+    expectShape("storeAs", "values", [values.length], [this.size]);
+    this.replaceStorage(storage, values, describe(this.shape));
+    if (storage !== "32 bit") this.trainable = false;
+  }
 }
+
+const describe = (shape: Shape): string => `a parameter of shape ${formatShape(shape)}`;
 
 /**
  * A part of a model: parameters, parts of its own, and a forward function. A part registers what it has under the published
@@ -33,11 +46,13 @@ export abstract class Module implements Disposable {
   }
 
   /** Declares a parameter. Its values are garbage until `initialize` or a checkpoint fills them. */
-  protected parameter(name: string, shape: Shape, initializer: Initializer = normal(0.02)): Parameter {
-    this.#expectFree(name);
-    const parameter = new Parameter(this.device, shape, initializer);
-    this.#parameters.set(name, parameter);
-    return parameter;
+  protected parameter(name: string, shape: Shape, initializer?: Initializer): Parameter {
+    return this.#declare(name, shape, initializer, false);
+  }
+
+  /** Declares a parameter that only products read. */
+  protected matrix(name: string, shape: Shape, initializer?: Initializer): Parameter {
+    return this.#declare(name, shape, initializer, true);
   }
 
   protected child<M extends Module>(name: string, module: M): M {
@@ -93,6 +108,23 @@ export abstract class Module implements Disposable {
           `load: ${name} has ${values.get(name)?.length} values, its shape is ${formatShape(parameter.shape)}`,
         );
     for (const [name, parameter] of parameters) parameter.write(values.get(name) as Float32Array<ArrayBuffer>);
+  }
+
+  /**
+   * Stores the matrices that products read in 16 bits, two to a word: half the memory, and half the bytes of a decoding step. Products
+   * widen them as they load and add in float32. They are frozen from then on; checkpoints that are saved hold the rounded numbers.
+   * @throws {ValueError} for a number that float16 cannot hold
+   */
+  async storeMatrices(storage: Storage): Promise<void> {
+    for (const parameter of this.parameters().values())
+      if (parameter.isMatrix && parameter.storage !== storage) parameter.storeAs(storage, await parameter.read());
+  }
+
+  #declare(name: string, shape: Shape, initializer: Initializer = normal(0.02), isMatrix: boolean): Parameter {
+    this.#expectFree(name);
+    const parameter = new Parameter(this.device, shape, initializer, isMatrix);
+    this.#parameters.set(name, parameter);
+    return parameter;
   }
 
   #expectFree(name: string): void {

@@ -1,9 +1,10 @@
 import type { Device } from "../device/device.ts";
-import { LifetimeError, ShapeError } from "../device/errors.ts";
+import { LifetimeError, ShapeError, ValueError } from "../device/errors.ts";
 import { handled } from "../device/handled.ts";
 import type { Binding } from "../device/kernel.ts";
-import type { DeviceBuffer } from "../device/pool.ts";
+import type { DeviceBuffer, Storage } from "../device/pool.ts";
 import { type DType, dtypeOf, type HostArray, type HostArrays, hostArray } from "./dtype.ts";
+import { toBfloat16, toFloat16, widenBfloat16, widenFloat16 } from "./halves.ts";
 import { adopt } from "./scope.ts";
 import { expectShape, formatShape, type Shape, sizeOf } from "./shape.ts";
 
@@ -20,7 +21,7 @@ export class Tensor<T extends DType = DType> implements Disposable {
   readonly dtype: T;
   /** First element of this tensor in its buffer. */
   readonly offset: number;
-  readonly #buffer: DeviceBuffer;
+  #buffer: DeviceBuffer;
   #disposed = false;
 
   /** Takes over one reference of `buffer`. */
@@ -43,7 +44,12 @@ export class Tensor<T extends DType = DType> implements Disposable {
   }
 
   get sizeBytes(): number {
-    return 4 * this.size;
+    return 4 * (this.storage === "32 bit" ? this.size : Math.ceil(this.size / 2));
+  }
+
+  /** How the elements lie in memory; see storeAs. */
+  get storage(): Storage {
+    return this.buffer.storage;
   }
 
   get isDisposed(): boolean {
@@ -61,14 +67,31 @@ export class Tensor<T extends DType = DType> implements Disposable {
     return this.buffer.version;
   }
 
+  get #offsetBytes(): number {
+    return (this.storage === "32 bit" ? 4 : 2) * this.offset;
+  }
+
   /** Length of an axis; negative axes count from the end. */
   axis(index: number): number {
     return this.shape.at(index) ?? 1;
   }
 
-  /** How a kernel binds this tensor: views at odd offsets are copied first, since bindings start at multiples of 256 bytes. */
+  /**
+   * How a kernel binds this tensor: views at odd offsets are copied first, since bindings start at multiples of 256 bytes.
+   * @throws {ShapeError} for a matrix in 16 bits, which only products read
+   */
   binding(): Binding {
-    const offsetBytes = 4 * this.offset;
+    const { storage } = this;
+    if (storage !== "32 bit")
+      throw new ShapeError(
+        `a matrix of shape ${formatShape(this.shape)} is stored as ${storage}: it can only be multiplied with`,
+      );
+    return this.bindingAsStored();
+  }
+
+  /** binding, for a kernel that knows about `storage`. */
+  bindingAsStored(): Binding {
+    const offsetBytes = this.#offsetBytes;
     if (offsetBytes % 256 === 0) return { buffer: this.buffer, offsetBytes, sizeBytes: this.sizeBytes };
     const copy = this.device.allocate(this.sizeBytes, "an aligned copy of a view");
     this.device.copy(
@@ -93,8 +116,9 @@ export class Tensor<T extends DType = DType> implements Disposable {
       throw new ShapeError(
         `write: ${data.length} elements of ${dtypeOf(data)} for a ${this.dtype} tensor of shape ${formatShape(this.shape)}`,
       );
+    const bytes = stored(data, this.storage);
     this.buffer.version++;
-    this.device.upload(this.buffer, 4 * this.offset, data);
+    this.device.upload(this.buffer, this.#offsetBytes, bytes);
   }
 
   /** Reads the elements back. The copy is recorded when this is called, so the tensor may be disposed right afterwards. */
@@ -119,13 +143,39 @@ export class Tensor<T extends DType = DType> implements Disposable {
 
   async #read(): Promise<HostArrays[T]> {
     if (this.size === 0) return hostArray(this.dtype, new ArrayBuffer(0));
-    return hostArray(this.dtype, await this.device.read(this.buffer, 4 * this.offset, this.sizeBytes));
+    const { dtype, storage, size } = this;
+    const bytes = await this.device.read(this.buffer, this.#offsetBytes, this.sizeBytes);
+    if (storage === "32 bit") return hostArray(dtype, bytes);
+    const halves = new Uint16Array(bytes, 0, size);
+    return (storage === "f16" ? widenFloat16(halves) : widenBfloat16(halves)) as HostArrays[T];
+  }
+
+  /** Gives this handle a buffer of its own with the values in another form; nothing has changed when they do not fit. */
+  protected replaceStorage(storage: Storage, values: HostArrays[T], what: string): void {
+    const data = stored(values, storage);
+    const buffer = this.device.allocate(4 * Math.ceil(data.byteLength / 4), what);
+    buffer.storage = storage;
+    this.device.upload(buffer, 0, data);
+    this.buffer.release();
+    this.#buffer = buffer;
   }
 
   async #item(): Promise<number> {
     if (this.size !== 1) throw new ShapeError(`item: needs one element, got shape ${formatShape(this.shape)}`);
     return (await this.read())[0] as number;
   }
+}
+
+/** @throws {ValueError} for a number that float16 cannot hold */
+function stored(values: HostArray, storage: Storage): HostArray | Uint16Array<ArrayBuffer> {
+  if (storage === "32 bit") return values;
+  const floats = values as Float32Array<ArrayBuffer>;
+  if (storage === "bf16") return toBfloat16(floats);
+  const halves = toFloat16(floats);
+  const lost = halves.findIndex((half, i) => (half & 0x7fff) === 0x7c00 && Number.isFinite(floats[i]));
+  if (lost >= 0)
+    throw new ValueError(`element ${lost} is ${floats[lost]}, beyond the range of f16 (±65504); bf16 holds it`);
+  return halves;
 }
 
 /** A tensor with garbage in it, for a kernel to fill. */

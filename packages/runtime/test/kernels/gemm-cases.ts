@@ -1,9 +1,11 @@
 import { expectClose, uniformArray } from "@moebius/testing";
 import { describe, test } from "vitest";
-import type { Device } from "../../src/device/index.ts";
+import type { Device, Storage } from "../../src/device/index.ts";
 import { gemm, gemmGated, type WeightOrder } from "../../src/kernels/gemm.ts";
 import { gemmTransposed } from "../../src/kernels/gemm-transposed.ts";
 import type { RowGroups } from "../../src/kernels/row-tiles.ts";
+import { zeros } from "../../src/nn/initializers.ts";
+import { Parameter } from "../../src/nn/module.ts";
 import { scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 
 type F32 = Tensor<"f32">;
@@ -75,6 +77,24 @@ export function describeGemm(device: Device, subgroupSize: number, packs = false
     });
     const expected = product.map((y, i) => (before[i] as number) + 0.5 * y + (bias[i % n] as number));
     expectClose("C", await c, expected, TOLERANCE);
+  });
+
+  describe.each<Storage>(["f16", "bf16"])("a matrix stored as %s", (storage) => {
+    test.each([
+      [3, 36, 40],
+      [7, 5, 3],
+      [40, 36, 68],
+    ])("%i x %i times %i columns, in both orders", async (m, k, n) => {
+      for (const order of orders) {
+        const a = values(m * k, 22);
+        const b = values(k * n, 23).map((x) => Math.round(8 * x) / 8); // both formats hold eighths exactly
+        const expected = Array.from({ length: m }, (_, row) => rowTimes(a, row, b, 0, order, k, n)).flat();
+        using matrix = new Parameter(device, order === "in-major" ? [k, n] : [n, k], zeros, true);
+        matrix.storeAs(storage, Float32Array.from(b));
+        const { c } = scope(() => ({ c: gemm(upload(a, [m, k]), matrix, { order, subgroupSize, packs }).read() }));
+        expectClose(order, await c, expected, TOLERANCE);
+      }
+    });
   });
 
   test.each([

@@ -211,3 +211,23 @@ test("without a tape a layer takes six dispatches and reads nothing back", async
   expect(device.counters.dispatches - dispatches).toBe(6);
   expect(device.counters.reads).toBe(reads);
 });
+
+test.each([1, 3, 300])(
+  "%i tokens through banks stored as bf16 give what the rounded weights give in f32",
+  async (n) => {
+    const sizes = { hiddenSize: 36, intermediateSize: 40, numExperts: 4 };
+    const make = () =>
+      new MoeLayer(device, {
+        router: new TopKRouter(device, { ...sizes, topK: 2 }),
+        experts: new SwigluExperts(device, sizes),
+      }).initialize(new RandomKey(3));
+    using narrow = make();
+    using wide = make();
+    await narrow.storeMatrices("bf16");
+    for (const [name, parameter] of wide.parameters())
+      parameter.write(await (narrow.parameters().get(name) as typeof parameter).read());
+    const x = tensor(device, Float32Array.from(uniformArray(n * sizes.hiddenSize, 6)), [n, sizes.hiddenSize]);
+    const [y, expected] = await Promise.all([narrow, wide].map((layer) => scope(() => layer.forward(x).y).read()));
+    expectClose("y", y as Float32Array, Float64Array.from(expected as Float32Array), 1e-6);
+  },
+);

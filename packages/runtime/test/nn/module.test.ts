@@ -1,7 +1,9 @@
 import { testDevice } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
+import type { Storage } from "../../src/device/index.ts";
 import { Linear, Module, normal, ones, uniform, zeros } from "../../src/nn/index.ts";
-import { RandomKey } from "../../src/tensor/index.ts";
+import { scale } from "../../src/ops/index.ts";
+import { RandomKey, scope, tensor } from "../../src/tensor/index.ts";
 
 const device = await testDevice();
 
@@ -108,5 +110,43 @@ describe("initializers", () => {
     expect(Math.max(...even)).toBeLessThanOrEqual(0.3);
     expect(zeros(key, [2, 3])).toEqual(new Float32Array(6));
     expect(ones(key, [2])).toEqual(Float32Array.of(1, 1));
+  });
+});
+
+describe("storeMatrices", () => {
+  const x = tensor(device, Float32Array.of(0.5, -1, 2, 0.25), [2, 2]);
+
+  test.each<[Storage, number]>([
+    ["f16", 2 ** -11],
+    ["bf16", 2 ** -8],
+  ])("%s: products read rounded matrices of half the size, which are frozen", async (storage, precision) => {
+    using layer = new Linear(device, { inFeatures: 2, outFeatures: 3, bias: true }).initialize(new RandomKey(4));
+    const before = await layer.weight.read();
+    const expected = await scope(() => layer.forward(x)).read();
+    await layer.storeMatrices(storage);
+    expect(layer.weight.sizeBytes).toBe(12);
+    expect([layer.weight.trainable, layer.bias?.trainable]).toEqual([false, true]);
+    const after = await layer.weight.read();
+    for (const [i, value] of after.entries())
+      expect(Math.abs(value - (before[i] as number))).toBeLessThanOrEqual(precision * Math.abs(before[i] as number));
+    const y = await scope(() => layer.forward(x)).read();
+    for (const [i, value] of y.entries()) expect(value).toBeCloseTo(expected[i] as number, 3);
+  });
+
+  test("a kernel that is no product says what it got", async () => {
+    using layer = new Linear(device, { inFeatures: 2, outFeatures: 3 }).initialize(new RandomKey(4));
+    await layer.storeMatrices("f16");
+    expect(() => scope(() => void scale(layer.weight, 2))).toThrow(
+      "a matrix of shape [3, 2] is stored as f16: it can only be multiplied with",
+    );
+  });
+
+  test("a number beyond float16 is an error, and bfloat16 holds it", async () => {
+    using layer = new Linear(device, { inFeatures: 2, outFeatures: 1 });
+    layer.weight.write(Float32Array.of(1, 1e5));
+    await expect(layer.storeMatrices("f16")).rejects.toThrow("element 1 is 100000, beyond the range of f16");
+    expect([...(await layer.weight.read())]).toEqual([1, 1e5]);
+    await layer.storeMatrices("bf16");
+    expect([...(await layer.weight.read())]).toEqual([1, 99_840]);
   });
 });

@@ -16,9 +16,9 @@ export class SwigluExperts extends Experts {
   constructor(device: Device, options: ExpertsOptions) {
     super(device, options);
     const { numExperts: E, hiddenSize: H, intermediateSize: F } = this;
-    this.gate = this.parameter("gate_proj", [E, F, H], options.initializer);
-    this.up = this.parameter("up_proj", [E, F, H], options.initializer);
-    this.down = this.parameter("down_proj", [E, H, F], options.initializer);
+    this.gate = this.matrix("gate_proj", [E, F, H], options.initializer);
+    this.up = this.matrix("up_proj", [E, F, H], options.initializer);
+    this.down = this.matrix("down_proj", [E, H, F], options.initializer);
   }
 
   override forward(x: Tensor<"f32">, { plan, weights }: Routing): Tensor<"f32"> {

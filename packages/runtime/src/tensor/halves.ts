@@ -41,3 +41,28 @@ function narrowMagnitude(magnitude: number, value: number): number {
   // Float16 denormals are multiples of 2^-24; adding 2^52 rounds a float64 to a whole number, ties to even.
   return Math.abs(value) * 2 ** 24 + 2 ** 52 - 2 ** 52;
 }
+
+/** @param halves the bits of bfloat16 numbers, which float32 holds exactly */
+export function widenBfloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/**
+ * Sign 1, exponent 5 (bias 15), mantissa 10 bits, to sign 1, exponent 8 (bias 127), mantissa 23.
+ * @param halves the bits of float16 numbers, which float32 holds exactly
+ */
+export function widenFloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(halves.length);
+  const values = new Float32Array(bits.buffer);
+  for (let i = 0; i < halves.length; i++) {
+    const half = halves[i] as number;
+    const magnitude = half & 0x7fff;
+    const sign = (half & 0x8000) << 16;
+    if (magnitude >= 0x7c00) bits[i] = sign | 0x7f800000 | ((magnitude & 0x3ff) << 13);
+    else if (magnitude >= 0x400) bits[i] = sign | ((magnitude << 13) + ((127 - 15) << 23));
+    else values[i] = (sign ? -magnitude : magnitude) * 2 ** -24; // denormal: a multiple of 2^-24, normal in float32
+  }
+  return values;
+}
