@@ -46,6 +46,14 @@ export class GateCase {
     return value;
   }
 
+  /** @throws {UserError} naming the key that is missing or no list of numbers */
+  numbers(key: string): number[] {
+    const value = this.options[key];
+    if (!Array.isArray(value) || !value.every((one) => typeof one === "number"))
+      throw this.#error(key, "a list of numbers");
+    return value;
+  }
+
   /** A number, or undefined where the key is null or missing. */
   optionalNumber(key: string): number | undefined {
     return (this.options[key] ?? undefined) === undefined ? undefined : this.number(key);

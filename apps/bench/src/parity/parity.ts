@@ -5,6 +5,7 @@ import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
 import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
 import { gatesGShard } from "./systems/gates-gshard.ts";
+import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
 import { monet } from "./systems/monet.ts";
@@ -14,6 +15,7 @@ import { unionOfExperts } from "./systems/union-of-experts.ts";
 const SYSTEMS: readonly ParitySystem[] = [
   gatesExpertChoice,
   gatesGShard,
+  gatesSmoeDropout,
   gatesSwitch,
   gatesVMoe,
   timeMoe,

@@ -44,6 +44,12 @@ export { type GShardContext, GShardRouter, type GShardRouterOptions } from "./ro
 export { HashRouter, type HashRouterOptions } from "./routers/hash.ts";
 export { balancedHashTable, randomHashTable } from "./routers/hash-table.ts";
 export { type NoisyTopKContext, NoisyTopKRouter, type NoisyTopKRouterOptions } from "./routers/noisy-top-k.ts";
+export {
+  ACTIVE_EXPERTS_SCHEDULES,
+  type ActiveExpertsOptions,
+  numActiveExperts,
+  RandomFixedRouter,
+} from "./routers/random-fixed.ts";
 export { type RouteContext, Router, type RouterOptions } from "./routers/router.ts";
 export { SigmoidTopKRouter, type SigmoidTopKRouterOptions } from "./routers/sigmoid-top-k.ts";
 export { type SwitchContext, SwitchRouter, type SwitchRouterOptions } from "./routers/switch.ts";
