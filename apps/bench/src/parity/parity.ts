@@ -9,6 +9,7 @@ import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
 import { monet } from "./systems/monet.ts";
+import { preGated } from "./systems/pre-gated.ts";
 import { timeMoe } from "./systems/time-moe.ts";
 import { unionOfExperts } from "./systems/union-of-experts.ts";
 
@@ -20,6 +21,7 @@ const SYSTEMS: readonly ParitySystem[] = [
   gatesVMoe,
   timeMoe,
   monet,
+  preGated,
   unionOfExperts,
 ];
 

@@ -8,6 +8,8 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["gates-switch", 72],
     ["gates-vmoe-bpr", 59],
     ["gates-expert-choice", 41],
+    ["gates-smoe-dropout", 45],
+    ["pre-gated-moe-blocks", 15],
   ] as const)("%s", async ([name, tensors]) => {
     const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());
     expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
