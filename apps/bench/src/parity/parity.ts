@@ -3,6 +3,7 @@ import { type Device, requestDevice } from "@moebius/runtime/device";
 import type { Comparison } from "./compare.ts";
 import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
+import { adaMoe } from "./systems/adamoe.ts";
 import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
 import { gatesGShard } from "./systems/gates-gshard.ts";
 import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
@@ -14,6 +15,7 @@ import { timeMoe } from "./systems/time-moe.ts";
 import { unionOfExperts } from "./systems/union-of-experts.ts";
 
 const SYSTEMS: readonly ParitySystem[] = [
+  adaMoe,
   gatesExpertChoice,
   gatesGShard,
   gatesSmoeDropout,

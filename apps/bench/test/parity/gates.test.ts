@@ -9,6 +9,7 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["gates-vmoe-bpr", 59],
     ["gates-expert-choice", 41],
     ["gates-smoe-dropout", 45],
+    ["adamoe-block", 34],
     ["pre-gated-moe-blocks", 15],
   ] as const)("%s", async ([name, tensors]) => {
     const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());

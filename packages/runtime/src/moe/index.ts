@@ -44,6 +44,7 @@ export { type GShardContext, GShardRouter, type GShardRouterOptions } from "./ro
 export { HashRouter, type HashRouterOptions } from "./routers/hash.ts";
 export { balancedHashTable, randomHashTable } from "./routers/hash-table.ts";
 export { type NoisyTopKContext, NoisyTopKRouter, type NoisyTopKRouterOptions } from "./routers/noisy-top-k.ts";
+export { NullExpertsRouter, type NullExpertsRouterOptions, nullBalanceLoss } from "./routers/null-experts.ts";
 export { type PreGatedRoute, PreGatedRouter, type PreGatedRouterOptions } from "./routers/pre-gated.ts";
 export {
   ACTIVE_EXPERTS_SCHEDULES,

@@ -100,7 +100,7 @@ function mean(tensors: F32[]): F32 {
 }
 
 /** [E] how often an expert was chosen, per token or (`switch`) per assignment; of first choices alone for `gshard`. */
-function share({ plan, probs }: Routing, form: BalanceForm, mask: F32 | undefined): F32 {
+export function share({ plan, probs }: Routing, form: BalanceForm, mask: F32 | undefined): F32 {
   const counts = countExperts(plan, { numExperts: probs.axis(-1), mask, firstOnly: form === "gshard" });
   return form === "switch"
     ? divide(counts, atLeastTiny(reduce(counts, "sum")))

@@ -46,6 +46,8 @@ export interface SparseRouting<State> extends Omit<PlanOptions, "numExperts"> {
   logits: F32;
   state?: State;
   noise?: RoutingNoise | undefined;
+  /** Experts with a product; ids from there on take no row. Default: as many as probs has. */
+  numExperts?: number;
   /** Whether a token may name an expert twice: its weights are added up then, and it takes one row. Default false */
   mergeDuplicates?: boolean;
 }
@@ -56,11 +58,12 @@ export function sparseRouting<State = undefined>({
   logits,
   state,
   noise,
+  numExperts = probs.axis(-1),
   mergeDuplicates: mayRepeat = false,
   ...choices
 }: SparseRouting<State>): Routing<State> {
   const { indices, weights, ...options } = mayRepeat ? { ...choices, ...mergeDuplicates(choices) } : choices;
-  const plan = planTopK(indices, weights, { ...options, numExperts: probs.axis(-1) });
+  const plan = planTopK(indices, weights, { ...options, numExperts });
   return {
     kind: "sparse",
     plan,
