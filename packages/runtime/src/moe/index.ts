@@ -24,7 +24,7 @@ export {
   type LoadOptions,
   loadLoss,
 } from "./importance-losses.ts";
-export { type AuxLossOptions, type BalanceForm, balanceLoss, groupBalance, zLoss } from "./losses.ts";
+export { type AuxLossOptions, type BalanceForm, balanceLoss, entropyLoss, groupBalance, zLoss } from "./losses.ts";
 export { MoeLayer, type MoeLayerOptions } from "./moe-layer.ts";
 export { ExpertMask, type ExpertPair, type MaskedExperts } from "./monet/expert-mask.ts";
 export { domainExperts, ExpertUsage, topExperts } from "./monet/expert-usage.ts";
@@ -56,6 +56,7 @@ export { type RouteContext, Router, type RouterOptions } from "./routers/router.
 export { SigmoidTopKRouter, type SigmoidTopKRouterOptions } from "./routers/sigmoid-top-k.ts";
 export { type SwitchContext, SwitchRouter, type SwitchRouterOptions } from "./routers/switch.ts";
 export { TopKRouter, type TopKRouterOptions } from "./routers/top-k.ts";
+export { TopPRouter, type TopPRouterOptions } from "./routers/top-p.ts";
 export {
   type VisionContext,
   VisionRouter,

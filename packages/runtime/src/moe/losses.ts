@@ -4,7 +4,7 @@ import { full } from "../kernels/fill.ts";
 import { map } from "../kernels/map.ts";
 import { reduce } from "../kernels/reduce.ts";
 import { putAlong } from "../kernels/take-along.ts";
-import { add, divide, multiply, scale, square } from "../ops/elementwise.ts";
+import { add, divide, multiply, scale, square, subtract } from "../ops/elementwise.ts";
 import { reshape, slice } from "../ops/layout.ts";
 import { mean as meanOf, sum } from "../ops/reduction.ts";
 import { logSumExp } from "../ops/softmax.ts";
@@ -89,6 +89,20 @@ export function zLoss(routings: readonly Routing[], { mask }: AuxLossOptions = {
     meanOverTokens(reshape(square(logSumExp(logits)), [logits.axis(0), 1]), mask),
   );
   return reshape(mean(layers), []);
+}
+
+/**
+ * Sharpens the router, so that top-p routing takes few experts: the mean over tokens of −Σ_e p_e ln p_e, summed over layers.
+ * @see Huang et al. 2024, arXiv:2403.07652, section 3 (the dynamic loss; published coefficient 1e-4)
+ */
+export function entropyLoss(routings: readonly Routing[], { mask }: AuxLossOptions = {}): F32 {
+  expectLayers("entropyLoss", routings);
+  // With p = softmax(l) the entropy is logsumexp(l) − Σ p l: no logarithm of a vanishing p.
+  const layers = routings.map(({ logits, probs }) => {
+    const entropy = subtract(logSumExp(logits), sum(multiply(probs, logits), 1));
+    return meanOverTokens(reshape(entropy, [logits.axis(0), 1]), mask);
+  });
+  return reshape(layers.reduce(add), []);
 }
 
 function expectLayers(where: string, routings: readonly Routing[]): void {
