@@ -4,6 +4,7 @@ import type { Comparison } from "./compare.ts";
 import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
 import { adaMoe } from "./systems/adamoe.ts";
+import { gatesDts } from "./systems/gates-dts.ts";
 import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
 import { gatesGShard } from "./systems/gates-gshard.ts";
 import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
@@ -16,6 +17,7 @@ import { unionOfExperts } from "./systems/union-of-experts.ts";
 
 const SYSTEMS: readonly ParitySystem[] = [
   adaMoe,
+  gatesDts,
   gatesExpertChoice,
   gatesGShard,
   gatesSmoeDropout,

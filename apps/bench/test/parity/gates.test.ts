@@ -10,6 +10,7 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["gates-expert-choice", 41],
     ["gates-smoe-dropout", 45],
     ["adamoe-block", 34],
+    ["gates-dts", 56],
     ["pre-gated-moe-blocks", 15],
   ] as const)("%s", async ([name, tensors]) => {
     const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());

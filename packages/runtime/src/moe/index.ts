@@ -39,6 +39,14 @@ export { NONE, type PlanOptions, planTopK, type RoutingPlan } from "./plan.ts";
 export { BalancedAssignmentRouter, type BalancedAssignmentRouterOptions } from "./routers/balanced-assignment.ts";
 export { CapacityTopKRouter, type CapacityTopKRouterOptions } from "./routers/capacity-top-k.ts";
 export { CosineTopKRouter, type CosineTopKRouterOptions } from "./routers/cosine-top-k.ts";
+export {
+  annealedTemperature,
+  type DenseToSparseContext,
+  DenseToSparseRouter,
+  type DenseToSparseRouterOptions,
+  denseToSparseLoss,
+  type TemperatureOptions,
+} from "./routers/dense-to-sparse.ts";
 export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./routers/expert-choice.ts";
 export { type GShardContext, GShardRouter, type GShardRouterOptions } from "./routers/gshard.ts";
 export { HashRouter, type HashRouterOptions } from "./routers/hash.ts";
