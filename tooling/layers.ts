@@ -7,7 +7,7 @@ export const LAYERS: Readonly<Record<string, { mayImport: readonly string[]; laz
   data: { mayImport: [] },
 
   "runtime/device": { mayImport: [], lazily: ["software-adapter"] },
-  "runtime/io": { mayImport: ["runtime/device"] },
+  "runtime/io": { mayImport: ["runtime/device", "runtime/tensor"] },
   "runtime/tensor": { mayImport: ["runtime/device"] },
   "runtime/kernels": { mayImport: ["runtime/tensor", "runtime/device"] },
   "runtime/ops": { mayImport: ["runtime/kernels", "runtime/tensor", "runtime/device"] },
