@@ -15,6 +15,7 @@ export { stickBreakingAttention } from "./attention-heads/stick-breaking-attenti
 export { type CapacityOptions, evenShareCapacity, type VisionCapacityOptions, visionCapacity } from "./capacity.ts";
 export { Experts, type ExpertsOptions } from "./experts/experts.ts";
 export { GeluExperts } from "./experts/gelu-experts.ts";
+export { type SpawnOptions, spawnExperts } from "./experts/spawn-experts.ts";
 export { SwigluExperts } from "./experts/swiglu-experts.ts";
 export {
   groupImportance,
