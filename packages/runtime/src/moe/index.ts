@@ -63,6 +63,13 @@ export {
 } from "./routers/random-fixed.ts";
 export { type RouteContext, Router, type RouterOptions } from "./routers/router.ts";
 export { SigmoidTopKRouter, type SigmoidTopKRouterOptions } from "./routers/sigmoid-top-k.ts";
+export {
+  consistencyLoss,
+  type StochasticContext,
+  type StochasticInference,
+  StochasticRouter,
+  type StochasticRouterOptions,
+} from "./routers/stochastic.ts";
 export { type SwitchContext, SwitchRouter, type SwitchRouterOptions } from "./routers/switch.ts";
 export { TopKRouter, type TopKRouterOptions } from "./routers/top-k.ts";
 export { TopPRouter, type TopPRouterOptions } from "./routers/top-p.ts";
