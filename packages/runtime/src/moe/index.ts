@@ -49,6 +49,7 @@ export {
   type TemperatureOptions,
 } from "./routers/dense-to-sparse.ts";
 export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./routers/expert-choice.ts";
+export { GroupLimitedRouter, type GroupLimitedRouterOptions } from "./routers/group-limited.ts";
 export { type GShardContext, GShardRouter, type GShardRouterOptions } from "./routers/gshard.ts";
 export { HashRouter, type HashRouterOptions } from "./routers/hash.ts";
 export { balancedHashTable, randomHashTable } from "./routers/hash-table.ts";

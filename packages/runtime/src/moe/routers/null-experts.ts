@@ -2,8 +2,8 @@ import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { map } from "../../kernels/map.ts";
 import type { Parameter } from "../../nn/module.ts";
-import { add, divide, multiply, scale } from "../../ops/elementwise.ts";
-import { concat, reshape, slice } from "../../ops/layout.ts";
+import { add, multiply, scale } from "../../ops/elementwise.ts";
+import { concat, slice } from "../../ops/layout.ts";
 import { linear } from "../../ops/matmul.ts";
 import { mean, sum } from "../../ops/reduction.ts";
 import { softmaxTopK } from "../../ops/top-k.ts";
@@ -11,6 +11,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type AuxLossOptions, meanOverTokens, share } from "../losses.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
+import { shares } from "./shares.ts";
 
 type F32 = Tensor<"f32">;
 
@@ -58,9 +59,7 @@ export class NullExpertsRouter extends Router {
     const { probs, indices, values } = softmaxTopK(logits, this.numChoices); // [N, K]
     const isTrue = map("select(T(0.0), T(1.0), T(a) < s0)", [indices], { scalars: [this.numExperts] });
     const chosen = multiply(values, isTrue);
-    const total = reshape(sum(chosen, 1), [x.axis(0), 1]);
-    const weights = divide(chosen, add(total, map("select(T(0.0), T(1.0), a == T(0.0))", [total])));
-    return sparseRouting({ indices, weights, probs, logits, mask, numExperts: this.numExperts });
+    return sparseRouting({ indices, weights: shares(chosen), probs, logits, mask, numExperts: this.numExperts });
   }
 }
 
@@ -74,11 +73,11 @@ export class NullExpertsRouter extends Router {
  */
 export function nullBalanceLoss(routing: Routing, numExperts: number, { mask }: AuxLossOptions = {}): F32 {
   const total = routing.probs.axis(-1);
-  const shares = share(routing, "concatenated", mask);
+  const load = share(routing, "concatenated", mask);
   const probabilities = meanOverTokens(routing.probs, mask);
   const part = (x: F32, from: number, to: number) => slice(x, 0, from, to - from);
-  const product = sum(multiply(part(shares, 0, numExperts), part(probabilities, 0, numExperts)));
+  const product = sum(multiply(part(load, 0, numExperts), part(probabilities, 0, numExperts)));
   if (numExperts === total) return scale(product, total);
-  const nulls = multiply(mean(part(shares, numExperts, total)), sum(part(probabilities, numExperts, total)));
+  const nulls = multiply(mean(part(load, numExperts, total)), sum(part(probabilities, numExperts, total)));
   return scale(add(product, nulls), total);
 }

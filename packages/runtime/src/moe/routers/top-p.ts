@@ -1,14 +1,13 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { map } from "../../kernels/map.ts";
-import { divide, multiply, scale } from "../../ops/elementwise.ts";
-import { reshape } from "../../ops/layout.ts";
+import { multiply, scale } from "../../ops/elementwise.ts";
 import { linear, matmul } from "../../ops/matmul.ts";
-import { sum } from "../../ops/reduction.ts";
 import { softmaxTopK } from "../../ops/top-k.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
+import { shares } from "./shares.ts";
 
 export interface TopPRouterOptions extends Omit<RouterOptions, "topK"> {
   /** p: experts are added until their probabilities exceed it. Default 0.4, the published one */
@@ -66,7 +65,7 @@ export class TopPRouter extends Router {
     const before = matmul(values, tensor(this.device, earlier, [K, K]));
     const kept = map("select(T(0.0), T(1.0), a <= s0)", [before], { scalars: [this.threshold] });
     const chosen = multiply(values, kept);
-    const weights = this.normalize ? divide(chosen, reshape(sum(chosen, 1), [x.axis(0), 1])) : chosen;
+    const weights = this.normalize ? shares(chosen) : chosen;
     const experts = map("select(~(a ^ a), a, b > T(0.0))", [indices, kept], { dtype: "u32" });
     return sparseRouting({ indices: experts, weights, probs, logits, mask });
   }
