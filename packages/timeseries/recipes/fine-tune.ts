@@ -28,6 +28,8 @@ const { values } = parseArgs({
   },
 });
 const context = Number(values.context);
+const errorUnits = (["window", "series"] as const).find((units) => units === values.units);
+if (!errorUnits) throw new Error(`--units is "${values.units}", expected window or series`);
 const horizons = values.horizons.split(",").map(Number);
 
 const benchmark: Benchmark =
@@ -79,7 +81,7 @@ const steps = trainTimeMoe(model, {
     {
       weight: 1,
       mixed: values.mixed,
-      errorUnits: values.units as "window" | "series",
+      errorUnits,
       series: benchmark.series.map((column) => column.subarray(from, to)),
     },
   ],

@@ -27,7 +27,7 @@ export interface TrainingBatch {
   values: Float32Array<ArrayBuffer>;
   /** [B · (S + H − 1)] the values after each position, on the same scale. */
   labels: Float32Array<ArrayBuffer>;
-  /** As labels: the weight of each squared error, 0 where there is no value. */
+  /** As labels: the weight of each error, 0 where there is no value. */
   lossMask: Float32Array<ArrayBuffer>;
   /** [B · S] 1 where the next value is known, 0 elsewhere. */
   tokenMask: Float32Array<ArrayBuffer>;

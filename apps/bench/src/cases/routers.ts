@@ -3,18 +3,25 @@ import {
   BalancedAssignmentRouter,
   CapacityTopKRouter,
   CosineTopKRouter,
+  DenseToSparseRouter,
   ExpertChoiceRouter,
+  GroupLimitedRouter,
   GShardRouter,
   HashRouter,
   MoeLayer,
   NoisyTopKRouter,
+  NullExpertsRouter,
+  PreGatedRouter,
+  RandomFixedRouter,
   type RouteContext,
   type Router,
   randomHashTable,
   SigmoidTopKRouter,
+  StochasticRouter,
   SwigluExperts,
   SwitchRouter,
   TopKRouter,
+  TopPRouter,
   VMoeRouter,
 } from "@moebius/runtime/moe";
 import { RandomKey, scope, tensor } from "@moebius/runtime/tensor";
@@ -34,6 +41,8 @@ const PLAIN_GOAL = 10;
 const MEDIAN_GOAL = 1 / 0.15;
 
 const TOP_K = "top-k";
+/** Later a top-1 router, and nothing of its own to measure. */
+const DENSE_TO_SPARSE = "dense-to-sparse, in training";
 const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
   [TOP_K]: (device) => new TopKRouter(device, { ...SIZES, topK }),
   "noisy top-k": (device) => new NoisyTopKRouter(device, { ...SIZES, topK }),
@@ -48,6 +57,13 @@ const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
   },
   "balanced assignment top-1": (device) => new BalancedAssignmentRouter(device, SIZES),
   "sigmoid top-k": (device) => new SigmoidTopKRouter(device, { ...SIZES, topK }),
+  "top-p": (device) => new TopPRouter(device, SIZES),
+  "null experts": (device) => new NullExpertsRouter(device, { ...SIZES, numNullExperts: 16, numChoices: 4 }),
+  [DENSE_TO_SPARSE]: (device) => new DenseToSparseRouter(device, SIZES),
+  "random fixed": (device) => new RandomFixedRouter(device, { ...SIZES, topK }),
+  "pre-gated": (device) => new PreGatedRouter(device, { ...SIZES, topK, gate: true }),
+  "stochastic top-1": (device) => new StochasticRouter(device, SIZES),
+  "group-limited": (device) => new GroupLimitedRouter(device, { ...SIZES, topK, numGroups: 4, topKGroups: 2 }),
   "cosine top-k": (device) => new CosineTopKRouter(device, { ...SIZES, topK }),
 };
 
@@ -63,7 +79,7 @@ export const routerCases: readonly BenchCase[] = Object.entries(ROUTERS).map(([n
       device,
       Uint32Array.from({ length: TOKENS }, (_, i) => (i * 37) % VOCAB_SIZE),
     );
-    const context: RouteContext = { tokenIds };
+    const context: RouteContext = { tokenIds, key: new RandomKey(1), training: name === DENSE_TO_SPARSE };
     return {
       run: () => scope(() => void router.route(x, undefined, context)),
       work: { tokens: TOKENS },

@@ -48,6 +48,14 @@ export class Golden {
     }
   }
 
+  /** A number of config.json. @throws {UserError} naming the key that is missing or no number */
+  number(key: string): number {
+    const value = this.config[key];
+    if (typeof value !== "number")
+      throw new UserError(`${this.folder}/config.json: "${key}" must be a number, got ${value}`);
+    return value;
+  }
+
   openWeights(): Promise<Checkpoint> {
     return openCheckpoint(this.folder);
   }

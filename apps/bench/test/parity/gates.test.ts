@@ -8,7 +8,7 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["gates-switch", 72],
     ["gates-vmoe-bpr", 59],
     ["gates-expert-choice", 41],
-    ["gates-smoe-dropout", 45],
+    ["gates-smoe-dropout", 42],
     ["adamoe-block", 34],
     ["gates-dts", 56],
     ["pre-gated-moe-blocks", 15],

@@ -22,19 +22,20 @@ export interface TuningRow extends Tuning {
 const UNTUNED: Tuning = { panelBreakEven: null, wideColumns: null };
 
 /** Rows that hold for a class of adapters and a subgroup size, where the user has none for the adapter itself. */
-const BUILT_IN: Readonly<Record<string, TuningRow>> = {
+const BUILT_IN: readonly (TuningRow & { adapterClass: AdapterClass })[] = [
   // Panels 55 Gflop/s against 38, two quads 54 against 43, packing at the bandwidth of a copy; two cores.
-  "software 8": {
+  {
+    adapterClass: "software",
     adapter: "llvmpipe: Mesa 25.0.7 (LLVM 15.0.6)",
     subgroupSize: 8,
     date: "2026-11-24",
     panelBreakEven: 90,
     wideColumns: 64,
   },
-};
+];
 
 export function builtInTuning(adapterClass: AdapterClass, subgroupSize: number): Tuning {
-  return BUILT_IN[`${adapterClass} ${subgroupSize}`] ?? UNTUNED;
+  return BUILT_IN.find((row) => row.adapterClass === adapterClass && row.subgroupSize === subgroupSize) ?? UNTUNED;
 }
 
 /** Where the user's own rows are kept, one an adapter. */
@@ -44,7 +45,7 @@ export const tuningFile = (): string => `${cacheFolder()}/tuning.json`;
 export async function readTunings(file: string = tuningFile()): Promise<TuningRow[]> {
   if ((await pathKind(file).catch(() => undefined)) !== "file") return []; // a page may have no file system at all
   const fail = (what: string) => {
-    throw new ConfigError(`${file}: ${what}; delete the file, or write it anew by bench tune`);
+    throw new ConfigError(`${file}: ${what}; delete the file, then bench tune writes it anew`);
   };
   let rows: unknown;
   try {

@@ -28,7 +28,7 @@ export interface GemmOptions {
   groups?: RowGroups;
   /** 0: the kernel without subgroups. Default: the device's. */
   subgroupSize?: number;
-  /** Whether operands are packed first. Default: where that pays; see cores.ts. */
+  /** Whether operands are packed first. Default: where that pays on this adapter, by its tuning. */
   packs?: boolean;
 }
 

@@ -57,7 +57,6 @@ export { type NoisyTopKContext, NoisyTopKRouter, type NoisyTopKRouterOptions } f
 export { NullExpertsRouter, type NullExpertsRouterOptions, nullBalanceLoss } from "./routers/null-experts.ts";
 export { type PreGatedRoute, PreGatedRouter, type PreGatedRouterOptions } from "./routers/pre-gated.ts";
 export {
-  ACTIVE_EXPERTS_SCHEDULES,
   type ActiveExpertsOptions,
   numActiveExperts,
   RandomFixedRouter,

@@ -47,7 +47,7 @@ export class Tensor<T extends DType = DType> implements Disposable {
     return 4 * (this.storage === "32 bit" ? this.size : Math.ceil(this.size / 2));
   }
 
-  /** How the elements lie in memory; see storeAs. */
+  /** How the elements lie in memory: in 16 bits only those of matrices that a module stores so. */
   get storage(): Storage {
     return this.buffer.storage;
   }

@@ -3,6 +3,7 @@ import type { Device } from "@moebius/runtime/device";
 import { balanceLoss, MoeLayer, NullExpertsRouter, nullBalanceLoss, SwigluExperts } from "@moebius/runtime/moe";
 import { Tape } from "@moebius/runtime/ops";
 import { scope, tensor } from "@moebius/runtime/tensor";
+import { bankOf, weightOf } from "../expert-weights.ts";
 import type { Golden } from "../golden.ts";
 import type { ParitySystem } from "../system.ts";
 
@@ -22,35 +23,21 @@ export const adaMoe: ParitySystem = {
   recognises: ({ config, name }) => config.model_type === "adamoe_block" || name.startsWith("adamoe"),
   async run(golden, device) {
     const { config, folder } = golden;
-    const number = (key: string): number => {
-      const value = config[key];
-      if (typeof value !== "number")
-        throw new UserError(`${folder}/config.json: "${key}" must be a number, got ${value}`);
-      return value;
-    };
     if (config.hidden_act !== "silu")
       throw new UserError(`${folder}/config.json: "hidden_act" is ${config.hidden_act}, only "silu" is supported`);
-    const sizes = { hiddenSize: number("hidden_size"), numExperts: number("num_local_experts") };
+    const sizes = { hiddenSize: golden.number("hidden_size"), numExperts: golden.number("num_local_experts") };
     using layer = new MoeLayer(device, {
       router: new NullExpertsRouter(device, {
         ...sizes,
-        numNullExperts: number("num_null_experts"),
-        numChoices: number("num_experts_per_tok"),
+        numNullExperts: golden.number("num_null_experts"),
+        numChoices: golden.number("num_experts_per_tok"),
       }),
-      experts: new SwigluExperts(device, { ...sizes, intermediateSize: number("intermediate_size") }),
+      experts: new SwigluExperts(device, { ...sizes, intermediateSize: golden.number("intermediate_size") }),
     });
     const weights = await golden.readWeights();
-    const of = (name: string) => {
-      const values = weights.get(name);
-      if (!values) throw new UserError(`${folder}/model.safetensors: has no tensor "${name}"`);
-      return values;
-    };
-    const expert = (matrix: string) =>
-      Float32Array.from(
-        Array.from({ length: sizes.numExperts }, (_, e) => [...of(`experts.${e}.${matrix}.weight`)]).flat(),
-      );
-    layer.router.load(new Map([...layer.router.parameters().keys()].map((name) => [name, of(name)])));
-    layer.experts.load(new Map(Object.entries(BANK).map(([ours, theirs]) => [ours, expert(theirs)])));
+    layer.router.load(new Map([...layer.router.parameters().keys()].map((name) => [name, weightOf(weights, name)])));
+    const bank = (matrix: string) => bankOf(weights, sizes.numExperts, (e) => `experts.${e}.${matrix}.weight`);
+    layer.experts.load(new Map(Object.entries(BANK).map(([ours, theirs]) => [ours, bank(theirs)])));
     await compareLayer(golden, device, layer);
   },
 };

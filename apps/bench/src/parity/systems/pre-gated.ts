@@ -4,6 +4,7 @@ import { type PreGatedRoute, PreGatedRouter, type Routing } from "@moebius/runti
 import { RmsNorm } from "@moebius/runtime/nn";
 import { add, combineLinear, expandLinear, relu, Tape } from "@moebius/runtime/ops";
 import { scope, type Tensor, tensor } from "@moebius/runtime/tensor";
+import { bankOf, weightOf } from "../expert-weights.ts";
 import type { Golden } from "../golden.ts";
 import type { ParitySystem } from "../system.ts";
 
@@ -29,18 +30,20 @@ export const preGated: ParitySystem = {
   recognises: ({ config, name }) => "pregate_level" in config || name.startsWith("pre-gated-moe"),
   async run(golden, device) {
     const { config, folder } = golden;
-    const number = (key: string): number => {
-      const value = config[key];
-      if (typeof value !== "number")
-        throw new UserError(`${folder}/config.json: "${key}" must be a number, got ${value}`);
-      return value;
-    };
-    if (number("pregate_level") !== 1)
+    if (golden.number("pregate_level") !== 1)
       throw new UserError(`${folder}/config.json: "pregate_level" is ${config.pregate_level}, only 1 is supported`);
     const weights = await golden.readWeights();
-    const sizes = { hiddenSize: number("d_model"), numExperts: number("num_experts"), topK: number("top_k") };
-    const blocks = Array.from({ length: number("num_blocks") }, (_, index) =>
-      loadBlock(device, weights, index, { ...sizes, intermediateSize: number("d_ff"), epsilon: number("rms_eps") }),
+    const sizes = {
+      hiddenSize: golden.number("d_model"),
+      numExperts: golden.number("num_experts"),
+      topK: golden.number("top_k"),
+    };
+    const blocks = Array.from({ length: golden.number("num_blocks") }, (_, index) =>
+      loadBlock(device, weights, index, {
+        ...sizes,
+        intermediateSize: golden.number("d_ff"),
+        epsilon: golden.number("rms_eps"),
+      }),
     );
     try {
       await compareBlocks(golden, device, blocks);
@@ -64,14 +67,10 @@ function loadBlock(
   index: number,
   { epsilon, intermediateSize: F, ...sizes }: Sizes,
 ): Block {
-  const of = (name: string) => {
-    const values = weights.get(`blocks.${index}.${name}`);
-    if (!values) throw new UserError(`model.safetensors has no tensor "blocks.${index}.${name}"`);
-    return values;
-  };
+  const of = (name: string) => weightOf(weights, `blocks.${index}.${name}`);
   const bank = (name: string, shape: number[]) => {
-    const matrices = Array.from({ length: sizes.numExperts }, (_, e) => [...of(`experts.${e}.${name}.weight`)]);
-    return tensor(device, Float32Array.from(matrices.flat()), [sizes.numExperts, ...shape]);
+    const values = bankOf(weights, sizes.numExperts, (e) => `blocks.${index}.experts.${e}.${name}.weight`);
+    return tensor(device, values, [sizes.numExperts, ...shape]);
   };
   const has = (name: string) => weights.has(`blocks.${index}.${name}.weight`);
   const router = new PreGatedRouter(device, { ...sizes, gate: has("gate"), preGate: has("pre_gate") });

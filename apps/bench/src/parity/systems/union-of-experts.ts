@@ -1,4 +1,3 @@
-import { UserError } from "@moebius/cli";
 import type { Device } from "@moebius/runtime/device";
 import { selectTokens, type TokenSelection, UnionAttention, UnionFeedForward } from "@moebius/runtime/moe";
 import type { Module } from "@moebius/runtime/nn";
@@ -17,20 +16,14 @@ export const unionOfExperts: ParitySystem = {
   name: "union-of-experts",
   recognises: ({ config, name }) => config.model_type === "uoe_layers" || name.startsWith("union-of-experts"),
   async run(golden, device) {
-    const number = (key: string): number => {
-      const value = golden.config[key];
-      if (typeof value !== "number")
-        throw new UserError(`${golden.folder}/config.json: "${key}" must be a number, got ${value}`);
-      return value;
-    };
-    const [hiddenSize, headDim] = [number("d_model"), number("d_head")];
+    const [hiddenSize, headDim] = [golden.number("d_model"), golden.number("d_head")];
     const preNorm = golden.config.pre_lnorm === true;
-    using attn = new UnionAttention(device, { hiddenSize, headDim, numExperts: number("n_head"), preNorm });
+    using attn = new UnionAttention(device, { hiddenSize, headDim, numExperts: golden.number("n_head"), preNorm });
     using mlp = new UnionFeedForward(device, {
       hiddenSize,
-      intermediateSize: number("d_inner"),
-      numExperts: number("n_experts"),
-      topK: number("topk"),
+      intermediateSize: golden.number("d_inner"),
+      numExperts: golden.number("n_experts"),
+      topK: golden.number("topk"),
       preNorm,
     });
     await load(golden, { attn, mlp });

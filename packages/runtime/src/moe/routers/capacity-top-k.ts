@@ -8,8 +8,8 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type CapacityOptions, capacityOf, routingGroupsOf } from "../capacity.ts";
 import { planTopK } from "../plan.ts";
 import type { Routing } from "../routing.ts";
+import { rowMask, shares } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
-import { rowMask, shares } from "./shares.ts";
 
 export interface CapacityTopKRouterOptions extends RouterOptions, CapacityOptions {
   /** Which of an expert's tokens find room: those with the largest `probs` (default), or the first by `position`. */

@@ -8,10 +8,11 @@ import { linear } from "../../ops/matmul.ts";
 import { sum } from "../../ops/reduction.ts";
 import { softmax } from "../../ops/softmax.ts";
 import { putAlong, softmaxTopK, takeAlong, topK } from "../../ops/top-k.ts";
-import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { viewOf } from "../../tensor/views.ts";
 import { type AuxLossOptions, meanOverTokens, share } from "../losses.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
+import { everyExpert, onlyChosen } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 import { stepKey } from "./step-key.ts";
 
@@ -83,12 +84,7 @@ export class DenseToSparseRouter extends Router {
   /** Every expert has its place; those that are not chosen leave it empty. */
   #above(shares: F32, probs: F32) {
     const chosen = map("select(T(0.0), T(1.0), a > s0)", [shares], { scalars: [this.threshold] });
-    const ids = tensor(
-      this.device,
-      Uint32Array.from({ length: this.numExperts }, (_, e) => e),
-      [1, this.numExperts],
-    );
-    const indices = map("select(~(a ^ a), a, b > T(0.0))", [ids, chosen], { dtype: "u32" });
+    const indices = onlyChosen(everyExpert(this.device, this.numExperts), chosen);
     return { indices, weights: multiply(chosen, this.useGumbelGates ? shares : probs) };
   }
 }

@@ -10,6 +10,7 @@ import { takeAlong, topK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { viewOf } from "../../tensor/views.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
+import { onlyChosen } from "./choices.ts";
 import { type VisionContext, VisionRouter, type VisionRouterOptions } from "./v-moe.ts";
 
 type F32 = Tensor<"f32">;
@@ -44,7 +45,7 @@ export class ExpertChoiceRouter extends VisionRouter {
     const { values, indices } = topK(map("select(T(-1.0), a, b == T(1.0))", [probs, chosen]), numExperts);
     const isChosen = map("select(T(1.0), T(0.0), a < T(0.0))", [values]); // NaN counts as chosen, so that it is noticed
     return sparseRouting({
-      indices: map("select(~(a ^ a), a, b == T(1.0))", [indices, isChosen], { dtype: "u32" }),
+      indices: onlyChosen(indices, isChosen),
       weights: multiply(takeAlong(probs, indices), isChosen),
       probs,
       logits,

@@ -10,8 +10,8 @@ import { viewOf } from "../../tensor/views.ts";
 import { type CapacityOptions, capacityOf, routingGroupsOf } from "../capacity.ts";
 import { planTopK } from "../plan.ts";
 import type { Routing } from "../routing.ts";
+import { rowMask, shares } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
-import { rowMask, shares } from "./shares.ts";
 import { stepKey } from "./step-key.ts";
 
 type F32 = Tensor<"f32">;

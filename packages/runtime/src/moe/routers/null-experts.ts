@@ -10,8 +10,8 @@ import { softmaxTopK } from "../../ops/top-k.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { type AuxLossOptions, meanOverTokens, share } from "../losses.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
+import { shares } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
-import { shares } from "./shares.ts";
 
 type F32 = Tensor<"f32">;
 

@@ -8,17 +8,8 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 
-/** How the number of active experts changes in training: see numActiveExperts. */
-export const ACTIVE_EXPERTS_SCHEDULES = [
-  "linear-increase",
-  "linear-decrease",
-  "cosine-increase",
-  "cosine-decrease",
-  "exponential-increase",
-] as const;
-
 export interface ActiveExpertsOptions {
-  schedule: (typeof ACTIVE_EXPERTS_SCHEDULES)[number];
+  schedule: "linear-increase" | "linear-decrease" | "cosine-increase" | "cosine-decrease" | "exponential-increase";
   /** t: steps that are done. */
   step: number;
   /** T */

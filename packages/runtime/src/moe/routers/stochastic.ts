@@ -9,9 +9,10 @@ import { reshape } from "../../ops/layout.ts";
 import { sum } from "../../ops/reduction.ts";
 import { logSumExp, softmax } from "../../ops/softmax.ts";
 import { expectShape } from "../../tensor/shape.ts";
-import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { type AuxLossOptions, meanOverTokens } from "../losses.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
+import { everyExpert } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
 import { stepKey } from "./step-key.ts";
 
@@ -61,12 +62,7 @@ export class StochasticRouter extends Router {
   #draw(numTokens: number, context: StochasticContext): Tensor<"u32"> {
     const { device, numExperts, inference } = this;
     if (!context.training && inference === "average") {
-      const all = tensor(
-        device,
-        Uint32Array.from({ length: numExperts }, (_, e) => e),
-        [1, numExperts],
-      );
-      return map("a", [all], { dtype: "u32", shape: [numTokens, numExperts] });
+      return map("a", [everyExpert(device, numExperts)], { dtype: "u32", shape: [numTokens, numExperts] });
     }
     const key = stepKey("StochasticRouter", "experts", context);
     if (context.training) {

@@ -6,8 +6,8 @@ import { linear, matmul } from "../../ops/matmul.ts";
 import { softmaxTopK } from "../../ops/top-k.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type Routing, sparseRouting } from "../routing.ts";
+import { onlyChosen, shares } from "./choices.ts";
 import { type RouteContext, Router, type RouterOptions } from "./router.ts";
-import { shares } from "./shares.ts";
 
 export interface TopPRouterOptions extends Omit<RouterOptions, "topK"> {
   /** p: experts are added until their probabilities exceed it. Default 0.4, the published one */
@@ -66,7 +66,6 @@ export class TopPRouter extends Router {
     const kept = map("select(T(0.0), T(1.0), a <= s0)", [before], { scalars: [this.threshold] });
     const chosen = multiply(values, kept);
     const weights = this.normalize ? shares(chosen) : chosen;
-    const experts = map("select(~(a ^ a), a, b > T(0.0))", [indices, kept], { dtype: "u32" });
-    return sparseRouting({ indices: experts, weights, probs, logits, mask });
+    return sparseRouting({ indices: onlyChosen(indices, kept), weights, probs, logits, mask });
   }
 }
