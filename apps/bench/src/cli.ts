@@ -50,7 +50,6 @@ addExamples(bench, [
 const tune = bench
   .command("tune")
   .description("measure which kernels win on this adapter, and keep that for every later run on it")
-  .option("--rounds <n>", "most rounds of which the median is taken", positiveInteger("--rounds"), 9)
   .action(async (_, command: Command) => tuneCommand(command.optsWithGlobals()));
 addExamples(tune, [{ command: "bench tune", does: "writes a row for this adapter into the cache folder" }]);
 
