@@ -1,5 +1,5 @@
 import { balanceLoss, type Routing } from "@moebius/runtime/moe";
-import { add, huberLoss, reshape, scale, unfold } from "@moebius/runtime/ops";
+import { add, huberLoss, reshape, scale, slice, unfold } from "@moebius/runtime/ops";
 import { scope, type Tensor } from "@moebius/runtime/tensor";
 import type { TimeMoeModel } from "./model.ts";
 
@@ -20,6 +20,8 @@ export interface LossInputs {
   lossMask?: F32 | undefined;
   /** [B, S] 0 = padding on the left. */
   attentionMask?: F32 | undefined;
+  /** Positions with fewer points behind them are not trained on. Default 1: all are. */
+  minContext?: number;
 }
 
 export interface LossParts {
@@ -35,14 +37,18 @@ export interface LossParts {
 }
 
 /** Huber loss of every head at every position, and the balance loss. Position t of the head of H values is held against labels t … t + H − 1. */
-export function timeMoeLoss(model: TimeMoeModel, { values, labels, lossMask, attentionMask }: LossInputs): LossParts {
+export function timeMoeLoss(
+  model: TimeMoeModel,
+  { values, labels, lossMask, attentionMask, minContext = 1 }: LossInputs,
+): LossParts {
   const { last, routings } = model.forward(values, { attentionMask });
-  const heads = model.horizons.map((horizon, head) => headLoss(model.predict(last, head), labels, lossMask, horizon));
+  const late = (all: F32) => (minContext === 1 ? all : slice(all, 1, minContext - 1, all.axis(1) - minContext + 1));
+  const [positions, counted, mask] = [late(last), late(labels), lossMask && late(lossMask)];
+  const heads = model.horizons.map((horizon, head) => headLoss(model.predict(positions, head), counted, mask, horizon));
   const { apply_aux_loss, router_aux_loss_factor } = model.config;
   const forecast = scale(heads.reduce(add), 1 / heads.length);
   if (routings.length === 0 || !apply_aux_loss) return { loss: forecast, heads, routings, last };
-  const mask = attentionMask && reshape(attentionMask, [attentionMask.size]);
-  const balance = balanceLoss(routings, { mask });
+  const balance = balanceLoss(routings, { mask: attentionMask && reshape(attentionMask, [attentionMask.size]) });
   return { loss: add(forecast, scale(balance, router_aux_loss_factor)), heads, balance, routings, last };
 }
 

@@ -14,6 +14,11 @@ export interface TrainTimeMoeOptions {
   batchSize?: number;
   /** Points the model reads of each window. Default 512. */
   context?: number;
+  /**
+   * Fewest points a forecast is trained from. Default 1: every position is. A window is normalised by its whole context, so that an
+   * early position can guess from its scale what comes; a forecast cannot.
+   */
+  minContext?: number;
   /** Peak of a cosine schedule that falls to a twentieth. Default 1e-3. */
   learningRate?: number;
   /** Steps of linear warm-up. Default a tenth of the run, at most 100. */
@@ -46,6 +51,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     steps,
     batchSize = 16,
     context = 512,
+    minContext = 1,
     learningRate = 1e-3,
     weightDecay = 0.1,
     clipNorm = 1,
@@ -82,6 +88,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
         values: tensor(device, batch.values, [batchSize, context]),
         labels: tensor(device, batch.labels, labelShape),
         lossMask,
+        minContext,
       });
       const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
       // Positions without a next value are padding: experts need no gradient from them.

@@ -20,7 +20,11 @@ async function huber(prediction: number[][], labels: number[], mask?: number[]):
 }
 
 /** The parts of the loss, read. */
-async function losses(model: TimeMoe, inputs: Record<keyof LossInputs, number[] | undefined>) {
+async function losses(
+  model: TimeMoe,
+  inputs: Record<Exclude<keyof LossInputs, "minContext">, number[] | undefined>,
+  minContext = 1,
+) {
   const { loss, heads, balance } = scope(() => {
     const row = (values: number[]) => tensor(model.device, Float32Array.from(values), [1, values.length]);
     const parts = model.loss({
@@ -28,6 +32,7 @@ async function losses(model: TimeMoe, inputs: Record<keyof LossInputs, number[] 
       labels: row(inputs.labels ?? []),
       lossMask: inputs.lossMask && row(inputs.lossMask),
       attentionMask: inputs.attentionMask && row(inputs.attentionMask),
+      minContext,
     });
     return { loss: parts.loss.read(), heads: parts.heads.map((head) => head.read()), balance: parts.balance?.read() };
   });
@@ -89,6 +94,17 @@ describe("timeMoeLoss", () => {
     const { loss, heads, balance } = await losses(model, inputs);
     expect(heads).toHaveLength(3);
     expect(loss).toBeCloseTo(heads.reduce((a, b) => a + b) / 3 + 0.5 * (balance ?? Number.NaN), 5);
+  });
+
+  test("positions with less than minContext behind them do not count", async () => {
+    using model = await tinyModel();
+    const from = 10;
+    const late = await losses(model, inputs, from);
+    const masked = inputs.labels.map((_, t) => (t < from - 1 ? 0 : 1));
+    // The first head looks one value ahead, so that a mask of labels is one of positions.
+    expect(late.heads[0]).toBeCloseTo((await losses(model, { ...inputs, lossMask: masked })).heads[0] ?? Number.NaN, 5);
+    expect(late.heads[2]).not.toBeCloseTo((await losses(model, inputs)).heads[2] ?? Number.NaN, 3);
+    expect(late.balance).toBeCloseTo((await losses(model, inputs)).balance ?? Number.NaN, 6);
   });
 
   test.for([{ use_dense: true }, { apply_aux_loss: false }])("%j has no balance loss", async (config) => {

@@ -10,6 +10,7 @@ import { gatesGShard } from "./systems/gates-gshard.ts";
 import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
+import { momentumLayers } from "./systems/momentum.ts";
 import { monet } from "./systems/monet.ts";
 import { preGated } from "./systems/pre-gated.ts";
 import { timeMoe } from "./systems/time-moe.ts";
@@ -23,6 +24,7 @@ const SYSTEMS: readonly ParitySystem[] = [
   gatesSmoeDropout,
   gatesSwitch,
   gatesVMoe,
+  momentumLayers,
   timeMoe,
   monet,
   preGated,

@@ -14,7 +14,7 @@ export {
 export { stickBreakingAttention } from "./attention-heads/stick-breaking-attention.ts";
 export { type CapacityOptions, evenShareCapacity, type VisionCapacityOptions, visionCapacity } from "./capacity.ts";
 export { Experts, type ExpertsOptions } from "./experts/experts.ts";
-export { GeluExperts } from "./experts/gelu-experts.ts";
+export { FASTMOE_EXPERT_NAMES, MlpExperts, type MlpExpertsOptions } from "./experts/mlp-experts.ts";
 export { type SpawnOptions, spawnExperts } from "./experts/spawn-experts.ts";
 export { SwigluExperts } from "./experts/swiglu-experts.ts";
 export {
@@ -27,6 +27,7 @@ export {
 } from "./importance-losses.ts";
 export { type AuxLossOptions, type BalanceForm, balanceLoss, entropyLoss, groupBalance, zLoss } from "./losses.ts";
 export { MoeLayer, type MoeLayerOptions } from "./moe-layer.ts";
+export { type MomentumOptions, type MomentumState, momentumStep, robustCoefficients } from "./momentum.ts";
 export { ExpertMask, type ExpertPair, type MaskedExperts } from "./monet/expert-mask.ts";
 export { domainExperts, ExpertUsage, topExperts } from "./monet/expert-usage.ts";
 export type { HeadStatistics } from "./monet/head-norm.ts";

@@ -1,6 +1,6 @@
 import { checkOp, expectClose, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { GeluExperts, MoeLayer, SwigluExperts, TopKRouter } from "../../src/moe/index.ts";
+import { MlpExperts, MoeLayer, SwigluExperts, TopKRouter } from "../../src/moe/index.ts";
 import { Linear, SwigluFeedForward } from "../../src/nn/index.ts";
 import { Tape } from "../../src/ops/index.ts";
 import { RandomKey, scope, tensor } from "../../src/tensor/index.ts";
@@ -16,7 +16,7 @@ interface LayerCase extends ReferenceLayer {
 
 function layerOf(c: LayerCase): MoeLayer {
   const { hiddenSize, intermediateSize, numExperts, topK, normalizeTopK = false, sharedSize } = c;
-  const Experts = c.activation === "swiglu" ? SwigluExperts : GeluExperts;
+  const Experts = c.activation === "swiglu" ? SwigluExperts : MlpExperts;
   return new MoeLayer(device, {
     router: new TopKRouter(device, {
       hiddenSize,
@@ -177,7 +177,7 @@ describe("MoeLayer", () => {
 
   test("parts that do not fit together are errors", () => {
     const router = new TopKRouter(device, { hiddenSize: 6, numExperts: 4, topK: 2 });
-    const experts = new GeluExperts(device, { hiddenSize: 6, intermediateSize: 5, numExperts: 3 });
+    const experts = new MlpExperts(device, { hiddenSize: 6, intermediateSize: 5, numExperts: 3 });
     expect(() => new MoeLayer(device, { router, experts })).toThrow(
       "MoeLayer: the router chooses among 4 experts of width 6, the bank has 3 of width 6",
     );

@@ -1,7 +1,7 @@
 import { testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { ResidualRouter } from "../../examples/residual-router.ts";
-import { balanceLoss, GeluExperts, MoeLayer } from "../../src/moe/index.ts";
+import { balanceLoss, MlpExperts, MoeLayer } from "../../src/moe/index.ts";
 import { Tape } from "../../src/ops/index.ts";
 import { RandomKey, scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 import { rowsOf, times } from "./layer-reference.ts";
@@ -14,7 +14,7 @@ function layers() {
   const of = (seed: number) =>
     new MoeLayer(device, {
       router: new ResidualRouter(device, { hiddenSize: H, numExperts: E, topK: 1 }),
-      experts: new GeluExperts(device, { hiddenSize: H, intermediateSize: 5, numExperts: E }),
+      experts: new MlpExperts(device, { hiddenSize: H, intermediateSize: 5, numExperts: E }),
     }).initialize(new RandomKey(seed));
   return [of(1), of(2)] as const;
 }

@@ -1,6 +1,6 @@
 import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { expect } from "vitest";
-import { GeluExperts, MoeLayer, type RouteContext, type Router, type Routing } from "../../../src/moe/index.ts";
+import { MlpExperts, MoeLayer, type RouteContext, type Router, type Routing } from "../../../src/moe/index.ts";
 import { type RandomKey, scope, tensor } from "../../../src/tensor/index.ts";
 import { feedForward, rowsOf, softmax } from "../layer-reference.ts";
 import { moduleAsOp } from "../module-as-op.ts";
@@ -57,7 +57,7 @@ export async function checkRouterLayer({
   const intermediateSize = 3;
   using layer = new MoeLayer(device, {
     router,
-    experts: new GeluExperts(device, { hiddenSize, intermediateSize, numExperts }),
+    experts: new MlpExperts(device, { hiddenSize, intermediateSize, numExperts }),
   });
   const names = [...router.parameters().keys()];
   const parameters = [...layer.parameters()];
@@ -155,7 +155,7 @@ export async function checkContract(
       expect(plan.tokenOffsets.length).toBe(numTokens + 1);
       using layer = new MoeLayer(device, {
         router: make({ hiddenSize: 5, numExperts, topK }).initialize(key),
-        experts: new GeluExperts(device, { hiddenSize: 5, intermediateSize: 3, numExperts }).initialize(key),
+        experts: new MlpExperts(device, { hiddenSize: 5, intermediateSize: 3, numExperts }).initialize(key),
       });
       const { y } = scope(() => {
         const tokens = tensor(device, Float32Array.from(x), [numTokens, 5]);

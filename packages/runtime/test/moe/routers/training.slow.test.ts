@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import {
   balanceLoss,
   ExpertChoiceRouter,
-  GeluExperts,
   importanceLoss,
   loadLoss,
+  MlpExperts,
   MoeLayer,
   type Router,
   type Routing,
@@ -60,7 +60,7 @@ class PatchClassifier extends Module {
 
   constructor(router: Router) {
     super(device);
-    const experts = new GeluExperts(device, { hiddenSize: H, intermediateSize: 8, numExperts: E });
+    const experts = new MlpExperts(device, { hiddenSize: H, intermediateSize: 8, numExperts: E });
     this.moe = this.child("moe", new MoeLayer(device, { router, experts }));
     this.#head = this.child("head", new Linear(device, { inFeatures: H, outFeatures: CLASSES, bias: true }));
     this.initialize(new RandomKey(5));
