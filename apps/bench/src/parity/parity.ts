@@ -10,7 +10,7 @@ import { gatesGShard } from "./systems/gates-gshard.ts";
 import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
-import { momentumLayers } from "./systems/momentum.ts";
+import { momentumLayers, momentumModel } from "./systems/momentum.ts";
 import { monet } from "./systems/monet.ts";
 import { preGated } from "./systems/pre-gated.ts";
 import { timeMoe } from "./systems/time-moe.ts";
@@ -25,6 +25,7 @@ const SYSTEMS: readonly ParitySystem[] = [
   gatesSwitch,
   gatesVMoe,
   momentumLayers,
+  momentumModel,
   timeMoe,
   monet,
   preGated,

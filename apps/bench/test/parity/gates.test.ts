@@ -12,6 +12,9 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["adamoe-block", 34],
     ["gates-dts", 56],
     ["pre-gated-moe-blocks", 15],
+    ["momentum-smoe-layers-preln", 114],
+    ["momentum-smoe-mom", 58],
+    ["momentum-smoe-adam", 62],
   ] as const)("%s", async ([name, tensors]) => {
     const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());
     expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);
