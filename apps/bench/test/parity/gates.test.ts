@@ -12,6 +12,8 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["adamoe-block", 34],
     ["gates-dts", 56],
     ["pre-gated-moe-blocks", 15],
+    ["gates-comet", 207],
+    ["gates-dselect-k", 56],
     ["momentum-smoe-layers-preln", 114],
     ["momentum-smoe-mom", 58],
     ["momentum-smoe-adam", 62],

@@ -13,6 +13,18 @@ export {
 } from "./attention-heads/mixture-of-attention-heads.ts";
 export { stickBreakingAttention } from "./attention-heads/stick-breaking-attention.ts";
 export { type CapacityOptions, evenShareCapacity, type VisionCapacityOptions, visionCapacity } from "./capacity.ts";
+export { CometRouter, type CometRouterOptions } from "./comet/comet-router.ts";
+export { DSelectKRouter, type DSelectKRouterOptions, reachabilityLoss } from "./comet/dselect-k-router.ts";
+export {
+  assignments,
+  cooling,
+  PermutationLearner,
+  type PermutationLearnerOptions,
+  permutationEntropy,
+  sinkhorn,
+} from "./comet/permutation-learner.ts";
+export { PermutedRouter } from "./comet/permuted-router.ts";
+export { type SelectorContext, type SelectorRouting, selectorEntropy } from "./comet/selector-routing.ts";
 export { Experts, type ExpertsOptions } from "./experts/experts.ts";
 export { FASTMOE_EXPERT_NAMES, MlpExperts, type MlpExpertsOptions } from "./experts/mlp-experts.ts";
 export { type SpawnOptions, spawnExperts } from "./experts/spawn-experts.ts";

@@ -69,6 +69,17 @@ export function clamp(x: F32, low: number, high: number): F32 {
   return unary("clamp", "clamp(a, s0, s1)", "select(T(0.0), T(1.0), (a >= s0) & (a <= s1))", [low, high])(x);
 }
 
+/**
+ * 0 up to −width / 2, 1 from width / 2 on, a cubic in between whose slope is continuous: a sigmoid that reaches its ends (Hazimeh et al.
+ * 2020, arXiv:2002.07772, equation 4).
+ */
+export function smoothStep(x: F32, width: number): F32 {
+  const cubic = "0.5 + a / s0 * (0.75 - 0.25 * a / s0 * a / s0)";
+  const y = `select(select(${cubic}, T(1.0), a >= T(s0)), T(0.0), a <= T(-s0))`;
+  const slope = "select((0.75 - 0.75 * a / s0 * a / s0) / s0, T(0.0), abs(a) >= T(s0))";
+  return unary("smoothStep", y, slope, [width / 2])(x);
+}
+
 /** z = f(a, b) with broadcasting; each slope is an expression of a, b and c = dz. */
 function binary(op: string, forward: string, slopeA: string, slopeB: string): (a: F32, b: F32) => F32 {
   return (a, b) => {

@@ -26,6 +26,13 @@ const UNARY: [name: string, op: typeof ops.exp, reference: (x: number) => number
   ["tanh", ops.tanh, Math.tanh, -3, 3],
   ["sigmoid", ops.sigmoid, sigmoid, -6, 6],
   ["softplus", ops.softplus, (x) => Math.log1p(Math.exp(x)), -9, 9],
+  [
+    "smoothStep",
+    (x) => ops.smoothStep(x, 4),
+    (x) => (x <= -2 ? 0 : x >= 2 ? 1 : (-2 * x ** 3) / 64 + (3 * x) / 8 + 0.5),
+    -3,
+    3,
+  ],
   ["normalCdf", ops.normalCdf, (x) => 0.5 * (1 + erf(x / Math.SQRT2)), -3, 3],
   ["relu", ops.relu, (x) => Math.max(x, 0), 0.01, 1],
   ["silu", ops.silu, (x) => x * sigmoid(x), -6, 6],
