@@ -6,8 +6,9 @@ import type { RandomKey } from "@moebius/runtime/tensor";
  * - trend: none, linear, saturating or with one break;
  * - seasons: periods of calendars (4, 6, 7, 12, 24, 48, 52, 96, 168) or any from 3 to 200, each with 1 to 4 harmonics, some with a
  *   slowly changing amplitude, some acting on part of a week only (weekday effects);
+ * - a third of the seasonal ones are trend and seasons alone, with little noise: they repeat themselves almost exactly;
  * - curve: a stationary process of a squared-exponential kernel (random Fourier features), an AR(1) or AR(2) process, or a random walk;
- * - noise: normal or heavy-tailed, from next to none (series that repeat themselves exactly) to strong, sometimes growing with the level.
+ * - noise: normal or heavy-tailed, from next to none to strong, sometimes growing with the level.
  * The same key gives the same series. Kernel mixtures after Ansari et al. 2024 (Chronos), arXiv:2403.07815, section 4.2.
  * @param length number of points
  */
@@ -23,11 +24,15 @@ export function syntheticSeries(key: RandomKey, length: number): Float64Array<Ar
     values[t] = multiplicative
       ? (1 + (values[t] as number)) * (1 + 0.5 * (season[t] as number))
       : (values[t] as number) + (season[t] as number);
+  if (numSeasons > 0 && draw.chance(0.35)) {
+    addNoise(values, draw, 0.1);
+    return values;
+  }
   if (draw.chance(0.5)) addSmoothCurve(values, draw);
   if (draw.chance(numSeasons === 0 ? 0.8 : 0.4)) addAutoregression(values, draw);
   if (draw.chance(numSeasons === 0 ? 0.3 : 0.15)) addRandomWalk(values, draw);
   if (draw.chance(0.1)) addLevelShifts(values, draw);
-  addNoise(values, draw);
+  addNoise(values, draw, 0.6);
   if (draw.chance(0.1)) addSpikes(values, draw);
   return values;
 }
@@ -164,8 +169,8 @@ function addLevelShifts(values: Values, draw: Draws): void {
   }
 }
 
-function addNoise(values: Values, draw: Draws): void {
-  const size = draw.logUniform(0.002, 0.6);
+function addNoise(values: Values, draw: Draws, most: number): void {
+  const size = draw.logUniform(0.002, most);
   const heavy = draw.chance(0.2);
   const growing = draw.chance(0.15);
   const noise = draw.normals(values.length);

@@ -12,13 +12,13 @@ export interface TrainTimeMoeOptions {
   steps: number;
   /** Windows a step. Default 16. */
   batchSize?: number;
-  /** Points the model reads of each window. Default 512. */
-  context?: number;
+  /** Points the model reads of each window; of several, each step draws one, and shorter windows come in larger batches. Default 512. */
+  context?: number | readonly number[];
   /**
-   * Fewest points a forecast is trained from. Default 1: every position is. A window is normalised by its whole context, so that an
-   * early position can guess from its scale what comes; a forecast cannot.
+   * Share of the positions, from the last one back, whose forecasts are trained. Default 1: all. A window is normalised by its whole
+   * context, so that an early position can guess from the scale what comes, as a forecast cannot; a small share unlearns that.
    */
-  minContext?: number;
+  trainedShare?: number;
   /** Peak of a cosine schedule that falls to a twentieth. Default 1e-3. */
   learningRate?: number;
   /** Steps of linear warm-up. Default a tenth of the run, at most 100. */
@@ -51,7 +51,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     steps,
     batchSize = 16,
     context = 512,
-    minContext = 1,
+    trainedShare = 1,
     learningRate = 1e-3,
     weightDecay = 0.1,
     clipNorm = 1,
@@ -74,7 +74,7 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     seed,
     ...files,
     ...(averageDecay === undefined ? {} : { ema: { decay: averageDecay } }),
-    tokens: () => batchSize * context,
+    tokens: ({ values }) => values.length,
     optimizer: adamw({
       learningRate: cosine(learningRate, { warmupSteps, minimum: learningRate / 20 }),
       betas: [0.9, 0.95],
@@ -82,13 +82,14 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
       clipNorm,
     }),
     loss: (batch) => {
+      const { batchSize, context } = batch;
       const labelShape = [batchSize, batch.labels.length / batchSize];
       const lossMask = tensor(device, batch.lossMask, labelShape);
       const { loss, heads, balance, routings } = timeMoeLoss(model, {
         values: tensor(device, batch.values, [batchSize, context]),
         labels: tensor(device, batch.labels, labelShape),
         lossMask,
-        minContext,
+        minContext: context - Math.max(1, Math.round(trainedShare * context)) + 1,
       });
       const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
       // Positions without a next value are padding: experts need no gradient from them.

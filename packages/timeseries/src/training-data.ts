@@ -23,6 +23,8 @@ export interface WindowSource {
 
 export interface TrainingBatch {
   batchSize: number;
+  /** S */
+  context: number;
   /** [B · S] the context, normalised by its own mean and standard deviation. */
   values: Float32Array<ArrayBuffer>;
   /** [B · (S + H − 1)] the values after each position, on the same scale. */
@@ -35,9 +37,10 @@ export interface TrainingBatch {
 
 export interface TrainingWindowsOptions {
   sources: readonly WindowSource[];
+  /** Windows a batch (B), of the longest context; batches of shorter ones hold more, so that the points are as many. */
   batchSize: number;
-  /** Points the model reads (S). */
-  context: number;
+  /** Points the model reads (S); of several, each batch draws one. */
+  context: number | readonly number[];
   /** The longest head (H): so many points after the context are labels. */
   horizon: number;
   key: RandomKey;
@@ -65,11 +68,13 @@ const LARGEST_MIXTURE = 3;
 export class TrainingWindows {
   readonly #options: TrainingWindowsOptions;
   readonly #sources: PreparedSource[];
+  readonly #contexts: readonly number[];
   #position = 0;
 
   /** @throws {ConfigError} when there is no source, or one has no series or no weight */
   constructor(options: TrainingWindowsOptions) {
     this.#options = options;
+    this.#contexts = [options.context].flat();
     if (options.sources.length === 0) throw new ConfigError("training windows: there is no source to draw from");
     this.#sources = options.sources.map(({ series: all, weight, mixed = false, errorUnits = "window" }, index) => {
       const series = all?.filter((values) => values.length > 1);
@@ -79,24 +84,29 @@ export class TrainingWindows {
         );
       // Series are drawn in proportion to the windows they have.
       let total = 0;
-      const ends = (series ?? []).map((values) => (total += Math.max(1, values.length - this.#length + 1)));
+      const longest = Math.max(...this.#contexts) + options.horizon;
+      const ends = (series ?? []).map((values) => (total += Math.max(1, values.length - longest + 1)));
       return { weight, mixed, errorUnits, series, ends };
     });
   }
 
   next(): TrainingBatch {
-    const { batchSize, context, horizon, key } = this.#options;
+    const { horizon, key } = this.#options;
+    const batchKey = key.fold(this.#position++);
+    const [choice = 0] = batchKey.split("context").uniform(1);
+    const context = this.#contexts[Math.floor(choice * this.#contexts.length)] as number;
+    const batchSize = Math.floor((this.#options.batchSize * Math.max(...this.#contexts)) / context);
     const labelled = context + horizon - 1;
     const batch = {
       batchSize,
+      context,
       values: new Float32Array(batchSize * context),
       labels: new Float32Array(batchSize * labelled),
       lossMask: new Float32Array(batchSize * labelled),
       tokenMask: new Float32Array(batchSize * context),
     };
-    const batchKey = key.fold(this.#position++);
     for (let b = 0; b < batchSize; b++) {
-      const { window, errorUnits } = this.#draw(batchKey.fold(b));
+      const { window, errorUnits } = this.#draw(batchKey.fold(b), context + horizon);
       const scale = normalisationOf(window.subarray(0, context), 1);
       const divisor = scale.standardDeviation || 1;
       const weight = errorUnits === "series" ? divisor ** 2 : 1;
@@ -121,11 +131,7 @@ export class TrainingWindows {
     this.#position = position;
   }
 
-  get #length(): number {
-    return this.#options.context + this.#options.horizon;
-  }
-
-  #draw(key: RandomKey): { window: Float64Array; errorUnits: PreparedSource["errorUnits"] } {
+  #draw(key: RandomKey, length: number): { window: Float64Array; errorUnits: PreparedSource["errorUnits"] } {
     const [which = 0, place = 0] = key.split("place").uniform(2);
     let left = which * this.#sources.reduce((sum, { weight }) => sum + weight, 0);
     const source =
@@ -134,26 +140,27 @@ export class TrainingWindows {
         return left < 0;
       }) ?? (this.#sources.at(-1) as PreparedSource); // rounding may pass the last
     const { errorUnits } = source;
-    if (!source.series) return { window: syntheticSeries(key, this.#length), errorUnits };
-    return { window: source.mixed ? this.#mix(source, key.split("mixture")) : this.#cut(source, place), errorUnits };
+    if (!source.series) return { window: syntheticSeries(key, length), errorUnits };
+    const window = source.mixed ? this.#mix(source, key.split("mixture"), length) : this.#cut(source, place, length);
+    return { window, errorUnits };
   }
 
   /** @param place 0 to 1: which of the source's windows */
-  #cut({ series, ends }: PreparedSource, place: number): Float64Array {
+  #cut({ series, ends }: PreparedSource, place: number, length: number): Float64Array {
     const at = Math.floor(place * (ends.at(-1) ?? 0));
     const chosen = ends.findIndex((end) => at < end);
     const start = at - (ends[chosen - 1] ?? 0);
-    return Float64Array.from(Array.prototype.slice.call(series?.[chosen], start, start + this.#length));
+    return Float64Array.from(Array.prototype.slice.call(series?.[chosen], start, start + length));
   }
 
-  #mix(source: PreparedSource, key: RandomKey): Float64Array {
+  #mix(source: PreparedSource, key: RandomKey, length: number): Float64Array {
     const [choice = 0, sign = 0, ...draws] = key.uniform(2 + 2 * LARGEST_MIXTURE);
     const count = 1 + Math.floor(choice * LARGEST_MIXTURE);
-    const sum = new Float64Array(this.#length);
+    const sum = new Float64Array(length);
     const shares = Array.from({ length: count }, (_, i) => -Math.log(1 - (draws[2 * i + 1] ?? 0)));
     const norm = Math.hypot(...shares) || 1; // the sum of unlike windows spreads as one of them does
     for (let i = 0; i < count; i++) {
-      const window = this.#cut(source, draws[2 * i] ?? 0);
+      const window = this.#cut(source, draws[2 * i] ?? 0, length);
       const { mean, standardDeviation } = normalisationOf(window, 1);
       const unit = source.errorUnits === "series" ? 1 : standardDeviation || 1;
       const weight = (shares[i] as number) / norm / unit;

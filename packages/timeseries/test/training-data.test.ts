@@ -33,6 +33,17 @@ describe("TrainingWindows", () => {
     expect([...lossMask]).toEqual([0, 1, 1, 0, 1, 1]);
   });
 
+  test("of several contexts each batch draws one, with as many points", () => {
+    const several = windows({ ...of(noisySeason(100)), batchSize: 2, context: [4, 8] });
+    const batches = Array.from({ length: 20 }, () => several.next());
+    expect(new Set(batches.map(({ context }) => context))).toEqual(new Set([4, 8]));
+    for (const { batchSize, context, values, labels } of batches) {
+      expect(batchSize * context).toBe(16);
+      expect(values.length).toBe(16);
+      expect(labels.length).toBe(batchSize * (context + 2));
+    }
+  });
+
   test("labels far from the context are held back", () => {
     const { labels } = windows(of([0, 1, 0, 1, 1000, -1000, 0])).next();
     expect([...labels.slice(3, 5)]).toEqual([10, -10]);
