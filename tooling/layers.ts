@@ -7,7 +7,7 @@ export const LAYERS: Readonly<Record<string, { mayImport: readonly string[]; laz
   data: { mayImport: [] },
 
   "runtime/device": { mayImport: [], lazily: ["software-adapter"] },
-  "runtime/io": { mayImport: ["runtime/device", "runtime/tensor"] },
+  "runtime/io": { mayImport: ["runtime/nn", "runtime/tensor", "runtime/device"] },
   "runtime/tensor": { mayImport: ["runtime/device"] },
   "runtime/kernels": { mayImport: ["runtime/tensor", "runtime/device"] },
   "runtime/ops": { mayImport: ["runtime/kernels", "runtime/tensor", "runtime/device"] },
@@ -20,9 +20,10 @@ export const LAYERS: Readonly<Record<string, { mayImport: readonly string[]; laz
   testing: { mayImport: ["runtime/*", "software-adapter"] },
   cli: { mayImport: ["runtime/*"] },
   timeseries: { mayImport: ["data", "runtime/*"] },
+  llm: { mayImport: ["data", "runtime/*"] },
 
   "apps/forecast": { mayImport: ["cli", "timeseries", "data", "runtime/*"] },
-  "apps/bench": { mayImport: ["cli", "timeseries", "data", "runtime/*"] },
+  "apps/bench": { mayImport: ["cli", "timeseries", "llm", "data", "runtime/*"] },
 };
 
 /** What the tests of any room may import beside their own package and what that may import. */

@@ -1,4 +1,4 @@
-import { ConfigError } from "@moebius/runtime/device";
+import { parseConfigWith } from "@moebius/runtime/io";
 import { z } from "zod";
 
 const COUNT = "must be a whole number of at least 1";
@@ -83,13 +83,7 @@ export type TimeMoeConfigInput = z.input<typeof schema>;
 
 /** @throws {ConfigError} that names each offending key, what was expected and what came */
 export function parseConfig(config: unknown, source = "config.json"): TimeMoeConfig {
-  const parsed = schema.safeParse(config, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.map(({ path: [key, index], message, input }) => {
-    const place = key === undefined ? "" : `${String(key)}${index === undefined ? "" : `[${String(index)}]`} `;
-    return `${place}${message}, got ${input === undefined ? "nothing" : JSON.stringify(input)}`;
-  });
-  throw new ConfigError(`${source}: ${faults.join("; ")}`);
+  return parseConfigWith(schema, config, source);
 }
 
 const published = (hidden_size: number, num_hidden_layers: number, num_attention_heads: number) =>

@@ -17,4 +17,3 @@ export {
   type TrainingWindowsOptions,
   type WindowSource,
 } from "./training-data.ts";
-export { loadWeights, publishedTensors } from "./weights.ts";

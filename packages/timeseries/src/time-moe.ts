@@ -1,7 +1,10 @@
 import { CheckpointError, type Device, requestDevice } from "@moebius/runtime/device";
 import {
+  expertPerTensor,
   type HubOptions,
+  loadPublished,
   openCheckpoint,
+  publishedTensors,
   resolveCheckpoint,
   saveCheckpoint,
   toBfloat16,
@@ -13,7 +16,6 @@ import { forecastPoints, type PointForecast, type PointForecastOptions } from ".
 import { conformalIntervals, type IntervalOptions } from "./intervals.ts";
 import { type LossInputs, type LossParts, timeMoeLoss } from "./loss.ts";
 import { TimeMoeModel } from "./model.ts";
-import { loadWeights, publishedTensors } from "./weights.ts";
 
 export interface ForecastOptions extends PointForecastOptions, IntervalOptions {}
 
@@ -28,6 +30,8 @@ export interface SaveOptions {
   /** Strings for the header of the file. */
   metadata?: Record<string, string>;
 }
+
+const LAYOUT = expertPerTensor();
 
 /** A Time-MoE model with all that one does with it: load, forecast, train, save. */
 export class TimeMoe extends TimeMoeModel {
@@ -55,7 +59,7 @@ export class TimeMoe extends TimeMoeModel {
       const model = new TimeMoe(device, config);
       model.#ownsDevice = options.device === undefined;
       try {
-        await loadWeights(model, checkpoint);
+        await loadPublished(model, checkpoint, LAYOUT);
       } catch (error) {
         model[Symbol.dispose]();
         throw error;
@@ -99,7 +103,7 @@ export class TimeMoe extends TimeMoeModel {
    */
   async save(folder: string, { dtype = "float32", metadata = {} }: SaveOptions = {}): Promise<void> {
     const tensors: WritableTensor[] = [];
-    for await (const tensor of publishedTensors(this, (_, parameter) => parameter.read()))
+    for await (const tensor of publishedTensors(this, LAYOUT, (_, parameter) => parameter.read()))
       tensors.push(dtype === "bfloat16" ? { ...tensor, dtype: "BF16", data: toBfloat16(tensor.data) } : tensor);
     await saveCheckpoint(folder, {
       config: { architectures: ["TimeMoeForPrediction"], ...this.config, torch_dtype: dtype },

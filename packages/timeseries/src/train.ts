@@ -83,17 +83,19 @@ export async function* trainTimeMoe(model: TimeMoeModel, options: TrainTimeMoeOp
     }),
     loss: (batch) => {
       const { batchSize, context } = batch;
+      const minContext = context - Math.max(1, Math.round(trainedShare * context)) + 1;
       const labelShape = [batchSize, batch.labels.length / batchSize];
       const lossMask = tensor(device, batch.lossMask, labelShape);
       const { loss, heads, balance, routings } = timeMoeLoss(model, {
         values: tensor(device, batch.values, [batchSize, context]),
         labels: tensor(device, batch.labels, labelShape),
         lossMask,
-        minContext: context - Math.max(1, Math.round(trainedShare * context)) + 1,
+        minContext,
       });
       const parts = Object.fromEntries(heads.map((head, i) => [`huber.h${horizons[i]}`, head]));
-      // Positions without a next value are padding: experts need no gradient from them.
-      const mask = tensor(device, batch.tokenMask, [batchSize * context]);
+      // Positions without a next value are padding, and in the last layer nothing looks at early ones: they owe experts no gradient.
+      const counted = batch.tokenMask.map((isReal, i) => (i % context >= minContext - 1 ? isReal : 0));
+      const mask = tensor(device, counted, [batchSize * context]);
       return { loss, parts: { ...parts, ...(balance ? { balance } : {}) }, routings, mask };
     },
   });

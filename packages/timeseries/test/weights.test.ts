@@ -26,7 +26,7 @@ const load = async (folder: string) => TimeMoe.fromPretrained(folder, { device: 
 const NORM = "model.norm.weight";
 const EXPERT = "model.layers.1.ffn_layer.experts.2.up_proj.weight";
 
-describe("loadWeights", () => {
+describe("loading and saving", () => {
   test("a missing tensor is named", async () => {
     const folder = await savedWith((tensors) => tensors.filter(({ name }) => name !== EXPERT));
     await expect(load(folder)).rejects.toThrow(CheckpointError);

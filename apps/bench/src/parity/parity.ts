@@ -4,6 +4,7 @@ import type { Comparison } from "./compare.ts";
 import { Golden } from "./golden.ts";
 import type { ParitySystem } from "./system.ts";
 import { adaMoe } from "./systems/adamoe.ts";
+import { decoders } from "./systems/decoder.ts";
 import { gatesComet, gatesDSelectK } from "./systems/gates-comet.ts";
 import { gatesDts } from "./systems/gates-dts.ts";
 import { gatesExpertChoice } from "./systems/gates-expert-choice.ts";
@@ -19,6 +20,7 @@ import { unionOfExperts } from "./systems/union-of-experts.ts";
 
 const SYSTEMS: readonly ParitySystem[] = [
   adaMoe,
+  ...decoders,
   gatesComet,
   gatesDSelectK,
   gatesDts,

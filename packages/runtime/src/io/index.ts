@@ -4,6 +4,15 @@ export { type Checkpoint, openCheckpoint } from "./checkpoint-folder.ts";
 export { type CheckpointContents, replaceFolder, restoreFolder, saveCheckpoint } from "./checkpoint-save.ts";
 export { downloadCheckpoint, type HubOptions, resolveCheckpoint } from "./hub.ts";
 export type { DownloadProgress } from "./hub-transfer.ts";
+export { isObject } from "./json.ts";
+export { parseConfigWith } from "./parse-config.ts";
+export {
+  expertPerTensor,
+  loadPublished,
+  type PublishedLayout,
+  type PublishedPart,
+  publishedTensors,
+} from "./published.ts";
 export { openSafetensors, type Safetensors } from "./safetensors.ts";
 export type { TensorEntry } from "./safetensors-header.ts";
 export { encodeSafetensors, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

@@ -30,6 +30,11 @@ export { FASTMOE_EXPERT_NAMES, MlpExperts, type MlpExpertsOptions } from "./expe
 export { type SpawnOptions, spawnExperts } from "./experts/spawn-experts.ts";
 export { SwigluExperts } from "./experts/swiglu-experts.ts";
 export {
+  type ZeroComputation,
+  ZeroComputationExperts,
+  type ZeroComputationExpertsOptions,
+} from "./experts/zero-computation-experts.ts";
+export {
   groupImportance,
   groupLoad,
   type ImportanceOptions,
@@ -37,7 +42,15 @@ export {
   type LoadOptions,
   loadLoss,
 } from "./importance-losses.ts";
-export { type AuxLossOptions, type BalanceForm, balanceLoss, entropyLoss, groupBalance, zLoss } from "./losses.ts";
+export {
+  type AuxLossOptions,
+  type BalanceForm,
+  balanceLoss,
+  entropyLoss,
+  groupBalance,
+  sequenceBalanceLoss,
+  zLoss,
+} from "./losses.ts";
 export { MoeLayer, type MoeLayerOptions } from "./moe-layer.ts";
 export { type MomentumOptions, type MomentumState, momentumStep, robustCoefficients } from "./momentum.ts";
 export { ExpertMask, type ExpertPair, type MaskedExperts } from "./monet/expert-mask.ts";
@@ -62,6 +75,13 @@ export {
   type TemperatureOptions,
 } from "./routers/dense-to-sparse.ts";
 export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./routers/expert-choice.ts";
+export {
+  type GatingResidual,
+  GatingResidualRouter,
+  type GatingResidualRouterOptions,
+  type HeterogeneousBalanceOptions,
+  heterogeneousBalanceLoss,
+} from "./routers/gating-residual.ts";
 export { GroupLimitedRouter, type GroupLimitedRouterOptions } from "./routers/group-limited.ts";
 export { type GShardContext, GShardRouter, type GShardRouterOptions } from "./routers/gshard.ts";
 export { HashRouter, type HashRouterOptions } from "./routers/hash.ts";
@@ -74,6 +94,14 @@ export {
   numActiveExperts,
   RandomFixedRouter,
 } from "./routers/random-fixed.ts";
+export {
+  GruCell,
+  RecurrentRouter,
+  type RecurrentRouterOptions,
+  type RecurrentState,
+  RnnCell,
+  RouterCell,
+} from "./routers/recurrent.ts";
 export { type RouteContext, Router, type RouterOptions } from "./routers/router.ts";
 export { SigmoidTopKRouter, type SigmoidTopKRouterOptions } from "./routers/sigmoid-top-k.ts";
 export {

@@ -82,6 +82,24 @@ export function groupBalance(
   return scale(sum(multiply(shares, probabilities), 1), numExperts);
 }
 
+/**
+ * The balance loss of each sequence alone, so that no sequence leans on few experts: the mean over sequences of E Σ_e f_e P_e, f over its
+ * assignments and P its mean probability; 1 at balance.
+ * @param numSequences B: the tokens are so many sequences of one length, one after another
+ * @returns a scalar, unscaled; DeepSeekMoE's coefficient is 0.001
+ * @throws {ShapeError} unless the tokens make so many sequences
+ * @see Dai et al. 2024, arXiv:2401.06066, equations 12 to 14, a sequence at a time as released; DeepSeek-AI 2024, arXiv:2412.19437, equation 17
+ */
+export function sequenceBalanceLoss(routing: Routing, numSequences: number, { mask }: AuxLossOptions = {}): F32 {
+  const { plan } = routing;
+  if (!(Number.isInteger(numSequences) && numSequences >= 1 && plan.numTokens % numSequences === 0))
+    throw new ShapeError(
+      `sequenceBalanceLoss: ${plan.numTokens} tokens cannot make ${numSequences} sequences of one length`,
+    );
+  const bySequence = { ...routing, plan: { ...plan, routingGroups: numSequences } };
+  return meanOf(groupBalance(bySequence, { form: "switch", mask }));
+}
+
 /** Keeps router logits small: the mean over tokens and layers of logsumexp(logits)² (Zoph et al. 2022, arXiv:2202.08906, equation 5). */
 export function zLoss(routings: readonly Routing[], { mask }: AuxLossOptions = {}): F32 {
   expectLayers("zLoss", routings);

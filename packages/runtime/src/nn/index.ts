@@ -13,4 +13,5 @@ export { Linear } from "./linear.ts";
 export { Module, Parameter } from "./module.ts";
 export { LayerNorm, RmsNorm } from "./norm.ts";
 export { DecoderBlock, type DecoderBlockOptions } from "./transformer/decoder-block.ts";
+export { LatentAttention, type LatentAttentionOptions } from "./transformer/latent-attention.ts";
 export { type AttentionContext, SelfAttention, type SelfAttentionOptions } from "./transformer/self-attention.ts";

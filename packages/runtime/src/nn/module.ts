@@ -55,6 +55,7 @@ export abstract class Module implements Disposable {
     return this.#declare(name, shape, initializer, true);
   }
 
+  /** Declares a part; under the name "" its parameters count as this one's own. */
   protected child<M extends Module>(name: string, module: M): M {
     this.#expectFree(name);
     this.#children.set(name, module);
@@ -71,7 +72,7 @@ export abstract class Module implements Disposable {
   parameters(): Map<string, Parameter> {
     const all = new Map(this.#parameters);
     for (const [prefix, child] of this.#children)
-      for (const [name, parameter] of child.parameters()) all.set(`${prefix}.${name}`, parameter);
+      for (const [name, parameter] of child.parameters()) all.set(prefix ? `${prefix}.${name}` : name, parameter);
     return all;
   }
 

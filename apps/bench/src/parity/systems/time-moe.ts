@@ -1,17 +1,16 @@
 import type { Device } from "@moebius/runtime/device";
+import { expertPerTensor, loadPublished, publishedTensors } from "@moebius/runtime/io";
 import { balanceLoss } from "@moebius/runtime/moe";
 import { Tape } from "@moebius/runtime/ops";
 import { scope, type Tensor, tensor } from "@moebius/runtime/tensor";
 import {
   generate,
   headLoss,
-  loadWeights,
   type Normalisation,
   normalisationOf,
   normalise,
   parseConfig,
   planHeads,
-  publishedTensors,
   TimeMoe,
 } from "@moebius/timeseries";
 import type { Golden } from "../golden.ts";
@@ -30,7 +29,7 @@ export const timeMoe: ParitySystem = {
     const config = parseConfig(golden.config, `${golden.folder}/config.json`);
     const checkpoint = await golden.openWeights();
     using model = new TimeMoe(device, config);
-    await loadWeights(model, checkpoint).finally(() => checkpoint.close());
+    await loadPublished(model, checkpoint, expertPerTensor()).finally(() => checkpoint.close());
     comparePositions(golden);
     compareNormalisation(golden);
     await compareForward(golden, device, model);
@@ -123,7 +122,7 @@ async function compareLosses(golden: Golden, device: Device, model: TimeMoe): Pr
   // The same names and stacking as the weights have; a parameter that nothing reached has gradient 0.
   const gradientOf = async (name: string, { size }: { size: number }) =>
     (await gradients.get(name)) ?? new Float32Array(size);
-  for await (const { name, data } of publishedTensors(model, gradientOf))
+  for await (const { name, data } of publishedTensors(model, expertPerTensor(), gradientOf))
     golden.compare(`grad.${name}`, data, GRADIENT);
 }
 

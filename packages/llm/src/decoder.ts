@@ -1,0 +1,131 @@
+import { KvCache } from "@moebius/runtime/decode";
+import type { Device } from "@moebius/runtime/device";
+import type { PublishedLayout } from "@moebius/runtime/io";
+import type { Routing } from "@moebius/runtime/moe";
+import { Embedding, type Initializer, Linear, Module, RmsNorm } from "@moebius/runtime/nn";
+import { add, crossEntropy, linear, type RotaryTableOptions, reshape, rotaryTables, slice } from "@moebius/runtime/ops";
+import { keep, type Tensor } from "@moebius/runtime/tensor";
+import type { DecoderLayer, LayerTrace } from "./decoder-layer.ts";
+
+type F32 = Tensor<"f32">;
+
+/** What is the model's and not a layer's: the parts that all families share, with the family's sizes. */
+export interface DecoderOptions {
+  vocabSize: number;
+  hiddenSize: number;
+  normEpsilon: number;
+  tieWordEmbeddings: boolean;
+  /** An id whose embedding gets no gradient. */
+  paddingIndex?: number | undefined;
+  initializer?: Initializer;
+  rotary: RotaryTableOptions;
+  /** Sizes of the cached keys and values. */
+  cache: { numKeyValueHeads: number; headDim: number };
+  layers: DecoderLayer[];
+  /** Parts of the model that layers share, by name. */
+  shared?: Readonly<Record<string, Module>>;
+  /** The losses that the family trains its routers with, scaled and added up. @param numSequences B */
+  auxLoss?: (routings: readonly Routing[], context: { numSequences: number; mask?: F32 | undefined }) => F32;
+  layout: PublishedLayout;
+  /** Tensors of published checkpoints that are derived from the config. */
+  ignore?: RegExp;
+}
+
+export interface DecoderForwardOptions {
+  /** [B, S] over all positions, the cached ones included; 1 = real, 0 = padding on the left. */
+  attentionMask?: F32 | undefined;
+  cache?: KvCache | undefined;
+}
+
+export interface DecoderOutput {
+  /** [B, T, H] of the embedding. */
+  embedded: F32;
+  layers: LayerTrace[];
+  /** After the final norm. */
+  last: F32;
+  /** [B, T, V] */
+  logits: F32;
+  /** Of the sparse layers, in order. */
+  routings: Routing[];
+}
+
+/** A decoder-only language model whose layers a family makes; see the models folder. */
+export class MoeDecoder extends Module {
+  readonly embedding: Embedding;
+  readonly layers: readonly DecoderLayer[];
+  readonly norm: RmsNorm;
+  readonly head: Linear | undefined;
+  readonly options: DecoderOptions;
+  readonly #rotary: { cos: F32; sin: F32 };
+
+  constructor(device: Device, options: DecoderOptions) {
+    super(device);
+    const { vocabSize, hiddenSize, normEpsilon, tieWordEmbeddings, paddingIndex, layers } = options;
+    const init = options.initializer ? { initializer: options.initializer } : {};
+    this.options = options;
+    this.embedding = this.child(
+      "model.embed_tokens",
+      new Embedding(device, { numEmbeddings: vocabSize, hiddenSize, paddingIndex, ...init }),
+    );
+    this.layers = this.children("model.layers", layers);
+    for (const [name, part] of Object.entries(options.shared ?? {})) this.child(name, part);
+    this.norm = this.child("model.norm", new RmsNorm(device, hiddenSize, normEpsilon));
+    if (!tieWordEmbeddings)
+      this.head = this.child(
+        "lm_head",
+        new Linear(device, { inFeatures: hiddenSize, outFeatures: vocabSize, ...init }),
+      );
+    const { cos, sin } = rotaryTables(device, options.rotary);
+    this.#rotary = { cos: keep(cos), sin: keep(sin) };
+  }
+
+  /** @param ids [B, T] u32, below V */
+  forward(ids: Tensor<"u32">, { attentionMask, cache }: DecoderForwardOptions = {}): DecoderOutput {
+    const [B, T] = [ids.axis(0), ids.axis(1)];
+    const embedded = this.embedding.forward(ids);
+    const mask = attentionMask && reshape(slice(attentionMask, 1, cache?.length ?? 0, T), [B * T]);
+    const layers: LayerTrace[] = [];
+    let state: unknown;
+    for (const [index, layer] of this.layers.entries()) {
+      const attention = { ...this.#rotary, keyMask: attentionMask, cache: cache?.layer(index) };
+      const trace = layer.forward(layers.at(-1)?.hidden ?? embedded, attention, { state, mask });
+      if (trace.routing) state = trace.routing.state;
+      layers.push(trace);
+    }
+    const last = this.norm.forward(layers.at(-1)?.hidden ?? embedded);
+    const logits = this.head ? this.head.forward(last) : linear(last, this.embedding.weight);
+    const routings = layers.flatMap(({ routing }) => (routing ? [routing] : []));
+    return { embedded, layers, last, logits, routings };
+  }
+
+  /**
+   * Cross-entropy of the next token, and the family's losses for its routers.
+   * @param labels [B, T] u32: the ids themselves, which the loss shifts; 2³² − 100 (−100) is not counted
+   */
+  loss(
+    ids: Tensor<"u32">,
+    labels: Tensor<"u32">,
+    { attentionMask }: Pick<DecoderForwardOptions, "attentionMask"> = {},
+  ): { loss: F32; crossEntropy: F32; aux?: F32; output: DecoderOutput } {
+    const output = this.forward(ids, { attentionMask });
+    const before = ids.axis(1) - 1;
+    const predicted = reshape(slice(output.logits, 1, 0, before), [-1, this.options.vocabSize]);
+    const entropy = crossEntropy(predicted, reshape(slice(labels, 1, 1, before), [-1]));
+    const { auxLoss } = this.options;
+    if (!auxLoss || output.routings.length === 0) return { loss: entropy, crossEntropy: entropy, output };
+    const mask = attentionMask && reshape(attentionMask, [attentionMask.size]);
+    const aux = auxLoss(output.routings, { numSequences: ids.axis(0), mask });
+    return { loss: add(entropy, aux), crossEntropy: entropy, aux, output };
+  }
+
+  newCache(batchSize: number, capacity: number): KvCache {
+    const { cache } = this.options;
+    return new KvCache(this.device, { numLayers: this.layers.length, batchSize, capacity, ...cache });
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    this.#rotary.cos.dispose();
+    this.#rotary.sin.dispose();
+  }
+}

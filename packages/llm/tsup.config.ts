@@ -1,0 +1,5 @@
+import { library } from "../../tooling/tsup.ts";
+
+export default library({
+  index: "src/index.ts",
+});

@@ -1,0 +1,3 @@
+import { testConfig } from "../../tooling/vitest.ts";
+
+export default testConfig();
