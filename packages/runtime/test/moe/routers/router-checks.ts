@@ -102,8 +102,8 @@ export interface Routed {
 }
 
 /** Routes and reads everything; the route itself must read nothing back. */
-export async function routed(
-  router: Router,
+export async function routed<State>(
+  router: Router<State>,
   x: ArrayLike<number>,
   context?: RouteContext,
   inspect: (routing: Routing) => void = () => {},
@@ -127,8 +127,8 @@ export interface Sizes {
 }
 
 /** What every router keeps: finite weights in range, sound shapes for odd sizes, the same routes for the same key. */
-export async function checkContract(
-  make: (sizes: Sizes) => Router,
+export async function checkContract<State>(
+  make: (sizes: Sizes) => Router<State>,
   key: RandomKey,
   contextOf: (numTokens: number) => RouteContext = () => ({}),
 ): Promise<void> {
