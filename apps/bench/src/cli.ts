@@ -9,6 +9,7 @@ import {
 } from "@moebius/cli";
 import { benchCommand } from "./cases/bench-command.ts";
 import { tuneCommand } from "./cases/tune-command.ts";
+import { labCommand, labNames } from "./lab/lab-command.ts";
 import { printParity, runParity } from "./parity/parity.ts";
 
 const program = createProgram({
@@ -52,6 +53,23 @@ const tune = bench
   .description("measure which kernels win on this adapter, and keep that for every later run on it")
   .action(async (_, command: Command) => tuneCommand(command.optsWithGlobals()));
 addExamples(tune, [{ command: "bench tune", does: "writes a row for this adapter into the cache folder" }]);
+
+const lab = program
+  .command("lab")
+  .description(
+    "train a router and its baseline on the same text, and write down what its paper claims and what was seen",
+  )
+  .argument("<system>", labNames.join(", "))
+  .option("--seeds <n>", "runs of each variant", positiveInteger("--seeds"), 3)
+  .option("--steps <n>", "steps of each run", positiveInteger("--steps"), 400)
+  .option("--data <folder>", "holds tinyshakespeare/input.txt.gz", "../shared/data")
+  .option("--folder <folder>", "keeps finished runs, which are not trained again", "runs/lab")
+  .option("--claims <file>", "where results are written", "docs/claims.md")
+  .action(async (system: string, _, command: Command) => labCommand(system, command.optsWithGlobals()));
+addExamples(lab, [
+  { command: "lab rmoe", does: "the recurrent router beside a linear one, three seeds" },
+  { command: "lab gates --seeds 2 --steps 100", does: "every experiment, and docs/gates.png" },
+]);
 
 doctorCommand(program);
 

@@ -1,4 +1,5 @@
 export { Command, Option } from "commander";
+export { type BarPanelsChart, barPanelsSpec } from "./charts/bar-panels-chart.ts";
 export { type ChartPoint, type ForecastChart, type ForecastSeries, forecastSpec } from "./charts/forecast-chart.ts";
 export { type HeatmapCell, type HeatmapChart, heatmapSpec } from "./charts/heatmap-chart.ts";
 export { type LineChart, lineChartSpec } from "./charts/line-chart.ts";

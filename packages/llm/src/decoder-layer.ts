@@ -1,5 +1,11 @@
 import type { Device } from "@moebius/runtime/device";
-import type { Routing } from "@moebius/runtime/moe";
+import {
+  type MomentumOptions,
+  type MomentumState,
+  momentumStep,
+  type RouteContext,
+  type Routing,
+} from "@moebius/runtime/moe";
 import { type AttentionContext, Module, RmsNorm } from "@moebius/runtime/nn";
 import { add } from "@moebius/runtime/ops";
 import type { Tensor } from "@moebius/runtime/tensor";
@@ -7,11 +13,9 @@ import type { Tensor } from "@moebius/runtime/tensor";
 type F32 = Tensor<"f32">;
 
 /** What a layer's feed-forward block is told. */
-export interface FeedForwardContext {
+export interface FeedForwardContext extends RouteContext {
   /** What the router of the layer before passed on. */
   state?: unknown;
-  /** [N] 0 = padding */
-  mask?: F32 | undefined;
 }
 
 export interface FeedForwardOutput {
@@ -32,6 +36,8 @@ export interface DecoderLayerOptions {
   normEpsilon: number;
   attention: Module & { forward(x: F32, context: AttentionContext): F32 };
   feedForward: FeedForward;
+  /** How a sparse block's output joins the hidden state. Default: it is added. */
+  momentum?: MomentumOptions | undefined;
   /** Under which the parts are registered. Default: input_layernorm, post_attention_layernorm, mlp */
   names?: { inputNorm?: string; postAttentionNorm?: string; feedForward?: string };
 }
@@ -40,6 +46,8 @@ export interface DecoderLayerOptions {
 export interface LayerTrace extends FeedForwardOutput {
   hidden: F32;
   attention: F32;
+  /** For the next layer with momentum. */
+  momentum?: MomentumState | undefined;
 }
 
 /** A pre-norm decoder layer: h += attention(norm(h)); h += feedForward(norm(h)). */
@@ -48,9 +56,12 @@ export class DecoderLayer extends Module {
   readonly attention: DecoderLayerOptions["attention"];
   readonly postAttentionNorm: RmsNorm;
   readonly feedForward: FeedForward;
+  readonly momentum: MomentumOptions | undefined;
 
-  constructor(device: Device, { hiddenSize, normEpsilon, attention, feedForward, names = {} }: DecoderLayerOptions) {
+  constructor(device: Device, options: DecoderLayerOptions) {
     super(device);
+    const { hiddenSize, normEpsilon, attention, feedForward, momentum, names = {} } = options;
+    this.momentum = momentum;
     const norm = (name: string) => this.child(name, new RmsNorm(device, hiddenSize, normEpsilon));
     this.inputNorm = norm(names.inputNorm ?? "input_layernorm");
     this.attention = this.child("self_attn", attention);
@@ -58,12 +69,26 @@ export class DecoderLayer extends Module {
     this.feedForward = this.child(names.feedForward ?? "mlp", feedForward);
   }
 
-  /** @param x [B, T, H] */
-  forward(x: F32, attentionContext: AttentionContext, context: FeedForwardContext): LayerTrace {
+  /** @param x [B, T, H]; @param momentum what the layer before passed on */
+  forward(
+    x: F32,
+    attentionContext: AttentionContext,
+    context: FeedForwardContext,
+    momentum?: MomentumState,
+  ): LayerTrace {
     const attention = this.attention.forward(this.inputNorm.forward(x), attentionContext);
     const middle = add(x, attention);
-    const output = this.feedForward.forward(this.postAttentionNorm.forward(middle), context);
-    const made = "y" in output ? output : { y: output };
-    return { ...made, hidden: add(middle, made.y), attention };
+    let made: FeedForwardOutput | undefined;
+    const block = (input: F32): F32 => {
+      const output = this.feedForward.forward(this.postAttentionNorm.forward(input), context);
+      made = "y" in output ? output : { y: output };
+      return made.y;
+    };
+    if (!this.momentum) {
+      const hidden = add(middle, block(middle));
+      return { ...(made as unknown as FeedForwardOutput), hidden, attention, momentum };
+    }
+    const step = momentumStep(middle, block, this.momentum, momentum);
+    return { ...(made as unknown as FeedForwardOutput), hidden: step.y, attention, momentum: step.state };
   }
 }

@@ -4,7 +4,7 @@ import type { PublishedLayout } from "@moebius/runtime/io";
 import type { Routing } from "@moebius/runtime/moe";
 import { Embedding, type Initializer, Linear, Module, RmsNorm } from "@moebius/runtime/nn";
 import { add, crossEntropy, linear, type RotaryTableOptions, reshape, rotaryTables, slice } from "@moebius/runtime/ops";
-import { keep, type Tensor } from "@moebius/runtime/tensor";
+import { keep, type RandomKey, type Tensor } from "@moebius/runtime/tensor";
 import type { DecoderLayer, LayerTrace } from "./decoder-layer.ts";
 
 type F32 = Tensor<"f32">;
@@ -35,6 +35,10 @@ export interface DecoderForwardOptions {
   /** [B, S] over all positions, the cached ones included; 1 = real, 0 = padding on the left. */
   attentionMask?: F32 | undefined;
   cache?: KvCache | undefined;
+  /** Whether noise and schedules of training apply in the routers. Default false */
+  training?: boolean;
+  /** Randomness of a step, which layers split; routers that draw need it. */
+  key?: RandomKey;
 }
 
 export interface DecoderOutput {
@@ -80,15 +84,19 @@ export class MoeDecoder extends Module {
   }
 
   /** @param ids [B, T] u32, below V */
-  forward(ids: Tensor<"u32">, { attentionMask, cache }: DecoderForwardOptions = {}): DecoderOutput {
+  forward(ids: Tensor<"u32">, options: DecoderForwardOptions = {}): DecoderOutput {
+    const { attentionMask, cache, training, key } = options;
     const [B, T] = [ids.axis(0), ids.axis(1)];
     const embedded = this.embedding.forward(ids);
     const mask = attentionMask && reshape(slice(attentionMask, 1, cache?.length ?? 0, T), [B * T]);
     const layers: LayerTrace[] = [];
+    const tokenIds = reshape(ids, [B * T]);
     let state: unknown;
     for (const [index, layer] of this.layers.entries()) {
       const attention = { ...this.#rotary, keyMask: attentionMask, cache: cache?.layer(index) };
-      const trace = layer.forward(layers.at(-1)?.hidden ?? embedded, attention, { state, mask });
+      const before = layers.at(-1);
+      const context = { state, mask, tokenIds, training, key: key?.fold(index) };
+      const trace = layer.forward(before?.hidden ?? embedded, attention, context, before?.momentum);
       if (trace.routing) state = trace.routing.state;
       layers.push(trace);
     }
@@ -105,9 +113,10 @@ export class MoeDecoder extends Module {
   loss(
     ids: Tensor<"u32">,
     labels: Tensor<"u32">,
-    { attentionMask }: Pick<DecoderForwardOptions, "attentionMask"> = {},
+    options: Omit<DecoderForwardOptions, "cache"> = {},
   ): { loss: F32; crossEntropy: F32; aux?: F32; output: DecoderOutput } {
-    const output = this.forward(ids, { attentionMask });
+    const output = this.forward(ids, options);
+    const { attentionMask } = options;
     const before = ids.axis(1) - 1;
     const predicted = reshape(slice(output.logits, 1, 0, before), [-1, this.options.vocabSize]);
     const entropy = crossEntropy(predicted, reshape(slice(labels, 1, 1, before), [-1]));
