@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { writeAtomically } from "@moebius/cli";
+import { ERRORS, type Rates } from "./gaussian/rates.ts";
 import { type LabFigures, type LabSystem, SIZES } from "./lab-model.ts";
 import { verdicts } from "./summary.ts";
 
@@ -23,7 +24,7 @@ attention's scores; seconds are those of training.
 `;
 
 /** Writes an experiment's section into the file of claims, in the place of an older one. */
-export async function recordClaim(file: string, claim: Claim): Promise<void> {
+export async function recordSection(file: string, name: string, text: string): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
   const old = existsSync(file) ? await readFile(file, "utf8") : INTRODUCTION;
   const sections = new Map(
@@ -32,12 +33,39 @@ export async function recordClaim(file: string, claim: Claim): Promise<void> {
       .slice(1)
       .map((section) => [/^## (.*)$/m.exec(section)?.[1] ?? "", section.trimEnd()]),
   );
-  sections.set(claim.system.name, section(claim));
+  sections.set(name, text);
   const sorted = [...sections].sort(([a], [b]) => a.localeCompare(b)).map(([, text]) => text);
   await writeAtomically(file, `${[INTRODUCTION.trimEnd(), ...sorted].join("\n\n")}\n`);
 }
 
-function section({ system, results, adapter, seeds, steps }: Claim): string {
+/** The parameter errors' slopes, beside those that were found by others. */
+export function ratesSection(rates: readonly Rates[], repetitions: number, seconds: number): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const within = (value: number, low: number, high: number) => value >= low && value <= high;
+  const [linear, tanh] = ["linear", "tanh"].map((name) => rates.find(({ gate }) => gate === name)?.slopes);
+  const isStuck = linear && Math.abs(linear.beta1) < 0.15 && Math.abs(linear.tau) < 0.15;
+  const ratios = linear && (["beta1/tau", "a and b", "nu"] as const).every((name) => within(linear[name], -0.6, -0.4));
+  const repaired = tanh && ERRORS.every((name) => within(tanh[name], -0.7, -0.4));
+  const word = (isSeen: boolean | undefined) => (isSeen ? "shown" : "not shown");
+  return [
+    "## gaussian",
+    "",
+    "With a temperature inside a linear softmax gate the gate's weights and the temperature cannot be estimated at any polynomial rate, only their ratio; an activation before the softmax repairs it, errors fall as n^(−1/2) (Nguyen et al. 2024, arXiv:2401.13875). Slopes of ln error over ln n, two Gaussian experts, maximum likelihood from starts near the truth.",
+    "",
+    line(["gate", ...ERRORS]),
+    line(["---", ...ERRORS.map(() => "---")]),
+    ...rates.map(({ gate, slopes }) => line([gate, ...ERRORS.map((name) => slopes[name].toFixed(2))])),
+    "",
+    `- linear gate: weights and temperature stay where they start (slopes within ±0.15): ${word(isStuck)}`,
+    `- linear gate: ratio, experts and variances fall as n^(−1/2) (−0.6 to −0.4): ${word(ratios)}`,
+    `- tanh gate: all five fall as n^(−1/2) (−0.7 to −0.4): ${word(repaired)}`,
+    "",
+    `\`npm run lab -- gaussian --seeds ${repetitions}\`, on the processor in float64, ${seconds.toFixed(0)} s.`,
+  ].join("\n");
+}
+
+/** The losses of an experiment's variants, and what became of the claim. */
+export function variantsSection({ system, results, adapter, seeds, steps }: Claim): string {
   const extras = [...new Set([...results.values()].flatMap(({ also }) => Object.keys(also)))];
   const header = ["variant", "loss", ...extras, "experts a token", "load", "dropped", "Mflop", "seconds"];
   const rows = [...results].map(([name, f]) => [

@@ -4,7 +4,8 @@ import path from "node:path";
 import { createProgress, printJson, printTable, UserError, writeAtomically } from "@moebius/cli";
 import { type Device, requestDevice } from "@moebius/runtime/device";
 import { type CharacterText, readCharacterText } from "./character-text.ts";
-import { recordClaim } from "./claims.ts";
+import { ratesSection, recordSection, variantsSection } from "./claims.ts";
+import { ERRORS, measureRates } from "./gaussian/rates.ts";
 import type { LabFigures, LabSystem } from "./lab-model.ts";
 import { drawGates } from "./picture.ts";
 import { summarise, verdicts } from "./summary.ts";
@@ -34,8 +35,10 @@ const SYSTEMS: readonly LabSystem[] = [
 
 /** All of them, and one picture. */
 const ALL = "gates";
+/** Needs no text and no device. */
+const GAUSSIAN = "gaussian";
 
-export const labNames: readonly string[] = [...SYSTEMS.map(({ name }) => name), ALL];
+export const labNames: readonly string[] = [...SYSTEMS.map(({ name }) => name), GAUSSIAN, ALL];
 
 export interface LabOptions {
   seeds: number;
@@ -49,6 +52,7 @@ export interface LabOptions {
 
 /** Runs one system's experiment, or all; what a folder already holds is not trained again. */
 export async function labCommand(name: string, options: LabOptions): Promise<void> {
+  if (name === GAUSSIAN) return runGaussian(options);
   const chosen = name === ALL ? SYSTEMS : SYSTEMS.filter((system) => system.name === name);
   if (chosen.length === 0) throw new UserError(`lab: no system "${name}"; there are ${labNames.join(", ")}`);
   const text = await readCharacterText(path.join(options.data, "tinyshakespeare", "input.txt.gz"));
@@ -57,7 +61,8 @@ export async function labCommand(name: string, options: LabOptions): Promise<voi
   for (const system of chosen) {
     const results = await runSystem(device, system, text, options);
     all.push({ system, results });
-    await recordClaim(options.claims, { system, results, adapter: device.describe().adapter, ...options });
+    const { adapter } = device.describe();
+    await recordSection(options.claims, system.name, variantsSection({ system, results, adapter, ...options }));
     if (options.json)
       printJson({
         system: system.name,
@@ -67,6 +72,19 @@ export async function labCommand(name: string, options: LabOptions): Promise<voi
     else printResults(system, results);
   }
   if (name === ALL) await drawGates(path.join(path.dirname(options.claims), "gates.png"), all);
+}
+
+async function runGaussian({ seeds, claims, json, quiet }: LabOptions): Promise<void> {
+  using progress = createProgress({ quiet: (quiet ?? false) || (json ?? false) });
+  const begun = performance.now();
+  const rates = measureRates(seeds, progress.report);
+  await recordSection(claims, GAUSSIAN, ratesSection(rates, seeds, (performance.now() - begun) / 1000));
+  if (json) printJson({ system: GAUSSIAN, rates });
+  else
+    printTable(
+      ["gate", ...ERRORS].map((header) => ({ header })),
+      rates.map(({ gate, slopes }) => [gate, ...ERRORS.map((error) => slopes[error].toFixed(2))]),
+    );
 }
 
 async function runSystem(

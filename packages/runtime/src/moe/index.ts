@@ -112,6 +112,7 @@ export {
   type StochasticRouterOptions,
 } from "./routers/stochastic.ts";
 export { type SwitchContext, SwitchRouter, type SwitchRouterOptions } from "./routers/switch.ts";
+export { TemperatureRouter, type TemperatureRouterOptions } from "./routers/temperature.ts";
 export { TopKRouter, type TopKRouterOptions } from "./routers/top-k.ts";
 export { TopPRouter, type TopPRouterOptions } from "./routers/top-p.ts";
 export {
