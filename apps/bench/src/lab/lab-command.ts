@@ -15,6 +15,7 @@ import { deepseek } from "./systems/deepseek.ts";
 import { evoMoe } from "./systems/evomoe.ts";
 import { moePlusPlus } from "./systems/moe-plus-plus.ts";
 import { momentum } from "./systems/momentum.ts";
+import { monet } from "./systems/monet.ts";
 import { rmoe } from "./systems/rmoe.ts";
 import { smoeDropout } from "./systems/smoe-dropout.ts";
 import { thor } from "./systems/thor.ts";
@@ -28,6 +29,7 @@ const SYSTEMS: readonly LabSystem[] = [
   evoMoe,
   moePlusPlus,
   momentum,
+  monet,
   rmoe,
   smoeDropout,
   thor,
