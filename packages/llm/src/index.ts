@@ -13,7 +13,7 @@ export {
   type LayerTrace,
 } from "./decoder-layer.ts";
 export { type GenerateOptions, generateGreedy } from "./generate.ts";
-export { decoderFromConfig } from "./load.ts";
+export { decoderFromConfig, loadDecoder } from "./load.ts";
 export { type DeepseekConfig, deepseekDecoder } from "./models/deepseek.ts";
 export { type DeepseekV3Config, deepseekV3Decoder } from "./models/deepseek-v3.ts";
 export { dynamicMoeDecoder } from "./models/dynamic-moe.ts";

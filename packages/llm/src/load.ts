@@ -1,5 +1,5 @@
-import { ConfigError, type Device } from "@moebius/runtime/device";
-import { isObject } from "@moebius/runtime/io";
+import { CheckpointError, ConfigError, type Device } from "@moebius/runtime/device";
+import { type HubOptions, isObject, loadPublished, openCheckpoint, resolveCheckpoint } from "@moebius/runtime/io";
 import type { MoeDecoder } from "./decoder.ts";
 import { deepseekDecoder } from "./models/deepseek.ts";
 import { deepseekV3Decoder } from "./models/deepseek-v3.ts";
@@ -30,4 +30,31 @@ export function decoderFromConfig(device: Device, config: unknown, source = "con
       `${source}: model_type ${JSON.stringify(config.model_type)} is not known; known are ${Object.keys(FAMILIES).join(", ")}`,
     );
   return make(device, config, source);
+}
+
+/**
+ * Loads a checkpoint folder, or a repository of the Hugging Face Hub, in its family's published layout.
+ * @throws {ConfigError} for a config.json that is not known or wrong
+ * @throws {CheckpointError} naming what is missing, damaged or of another shape
+ */
+export async function loadDecoder(
+  folderOrHubId: string,
+  { device, ...options }: HubOptions & { device: Device },
+): Promise<MoeDecoder> {
+  const folder = await resolveCheckpoint(folderOrHubId, options);
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    if (checkpoint.config === undefined) throw new CheckpointError(folder, "has no config.json");
+    const model = decoderFromConfig(device, checkpoint.config, `${folder}/config.json`);
+    const { layout, ignore } = model.options;
+    try {
+      await loadPublished(model, checkpoint, layout, ignore ? { ignore } : {});
+    } catch (error) {
+      model[Symbol.dispose]();
+      throw error;
+    }
+    return model;
+  } finally {
+    await checkpoint.close();
+  }
 }

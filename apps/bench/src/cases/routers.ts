@@ -2,9 +2,12 @@ import type { Device } from "@moebius/runtime/device";
 import {
   BalancedAssignmentRouter,
   CapacityTopKRouter,
+  CometRouter,
   CosineTopKRouter,
   DenseToSparseRouter,
+  DSelectKRouter,
   ExpertChoiceRouter,
+  GatingResidualRouter,
   GroupLimitedRouter,
   GShardRouter,
   HashRouter,
@@ -20,6 +23,7 @@ import {
   StochasticRouter,
   SwigluExperts,
   SwitchRouter,
+  TemperatureRouter,
   TopKRouter,
   TopPRouter,
   VMoeRouter,
@@ -64,6 +68,10 @@ const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
   "pre-gated": (device) => new PreGatedRouter(device, { ...SIZES, topK, gate: true }),
   "stochastic top-1": (device) => new StochasticRouter(device, SIZES),
   "group-limited": (device) => new GroupLimitedRouter(device, { ...SIZES, topK, numGroups: 4, topKGroups: 2 }),
+  COMET: (device) => new CometRouter(device, { ...SIZES, numTrees: topK }),
+  "DSelect-k": (device) => new DSelectKRouter(device, { ...SIZES, numSelectors: topK }),
+  "gating residual": (device) => new GatingResidualRouter(device, { ...SIZES, topK }),
+  temperature: (device) => new TemperatureRouter(device, { ...SIZES, topK }),
   "cosine top-k": (device) => new CosineTopKRouter(device, { ...SIZES, topK }),
 };
 

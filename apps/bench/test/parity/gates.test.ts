@@ -2,7 +2,7 @@ import { hasShared, sharedPath, testDevice } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
 import { runGolden } from "../../src/parity/parity.ts";
 
-describe.skipIf(!hasShared)("gates of the reference implementations", () => {
+describe.skipIf(!hasShared)("gates, layers and language models of the reference implementations", () => {
   test.for([
     ["gates-gshard-top2", 76],
     ["gates-switch", 72],
@@ -17,6 +17,12 @@ describe.skipIf(!hasShared)("gates of the reference implementations", () => {
     ["momentum-smoe-layers-preln", 114],
     ["momentum-smoe-mom", 58],
     ["momentum-smoe-adam", 62],
+    ["deepseek-moe-base", 104],
+    ["deepseek-v2-lite", 103],
+    ["deepseek-v3-base", 111],
+    ["dynamic-moe-base", 86],
+    ["moe-plus-plus-base", 91],
+    ["rmoe-gru", 121],
   ] as const)("%s", async ([name, tensors]) => {
     const { comparisons, untouched } = await runGolden(sharedPath(`goldens/${name}`), await testDevice());
     expect(comparisons.filter(({ passed }) => !passed)).toEqual([]);

@@ -1,6 +1,6 @@
-import { decoderFromConfig, generateGreedy, type MoeDecoder } from "@moebius/llm";
+import { generateGreedy, loadDecoder, type MoeDecoder } from "@moebius/llm";
 import type { Device } from "@moebius/runtime/device";
-import { loadPublished, publishedTensors } from "@moebius/runtime/io";
+import { publishedTensors } from "@moebius/runtime/io";
 import {
   balanceLoss,
   entropyLoss,
@@ -44,10 +44,7 @@ export const decoders: readonly ParitySystem[] = FAMILIES.map(({ name, modelType
     golden.name.startsWith(name) ||
     (name === "dynamic-moe" && "top_p_threshold" in golden.config),
   async run(golden, device) {
-    using model = decoderFromConfig(device, golden.config, `${golden.folder}/config.json`);
-    const checkpoint = await golden.openWeights();
-    const { layout, ignore } = model.options;
-    await loadPublished(model, checkpoint, layout, ignore ? { ignore } : {}).finally(() => checkpoint.close());
+    using model = await loadDecoder(golden.folder, { device });
     await compareForward(golden, device, model, { ofLargest: gradient });
     await compareGreedy(golden, model);
   },
