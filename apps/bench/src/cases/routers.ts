@@ -9,6 +9,7 @@ import {
   ExpertChoiceRouter,
   GatingResidualRouter,
   GroupLimitedRouter,
+  GruCell,
   GShardRouter,
   HashRouter,
   MoeLayer,
@@ -16,6 +17,7 @@ import {
   NullExpertsRouter,
   PreGatedRouter,
   RandomFixedRouter,
+  RecurrentRouter,
   type RouteContext,
   type Router,
   randomHashTable,
@@ -47,7 +49,7 @@ const MEDIAN_GOAL = 1 / 0.15;
 const TOP_K = "top-k";
 /** Later a top-1 router, and nothing of its own to measure. */
 const DENSE_TO_SPARSE = "dense-to-sparse, in training";
-const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
+const ROUTERS: Readonly<Record<string, (device: Device, owned: Disposable[]) => Router<unknown>>> = {
   [TOP_K]: (device) => new TopKRouter(device, { ...SIZES, topK }),
   "noisy top-k": (device) => new NoisyTopKRouter(device, { ...SIZES, topK }),
   "GShard top-2": (device) => new GShardRouter(device, SIZES),
@@ -71,6 +73,11 @@ const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
   COMET: (device) => new CometRouter(device, { ...SIZES, numTrees: topK }),
   "DSelect-k": (device) => new DSelectKRouter(device, { ...SIZES, numSelectors: topK }),
   "gating residual": (device) => new GatingResidualRouter(device, { ...SIZES, topK }),
+  "recurrent, GRU of 64": (device, owned) => {
+    const cell = new GruCell(device, 64).initialize(new RandomKey(0));
+    owned.push(cell);
+    return new RecurrentRouter(device, { ...SIZES, topK, cell });
+  },
   temperature: (device) => new TemperatureRouter(device, { ...SIZES, topK }),
   "cosine top-k": (device) => new CosineTopKRouter(device, { ...SIZES, topK }),
 };
@@ -79,7 +86,8 @@ const ROUTERS: Readonly<Record<string, (device: Device) => Router<unknown>>> = {
 export const routerCases: readonly BenchCase[] = Object.entries(ROUTERS).map(([name, make]) => ({
   name: PREFIX + name,
   prepare(device) {
-    const router = make(device);
+    const shared: Disposable[] = [];
+    const router = make(device, shared);
     const experts = new SwigluExperts(device, { ...SIZES, intermediateSize: INTERMEDIATE_SIZE });
     const layer = new MoeLayer(device, { router, experts }).initialize(new RandomKey(0));
     const x = randomTensor(device, "x", [TOKENS, SIZES.hiddenSize]);
@@ -99,7 +107,7 @@ export const routerCases: readonly BenchCase[] = Object.entries(ROUTERS).map(([n
           goal: name === TOP_K ? PLAIN_GOAL : undefined,
         },
       ],
-      owned: [layer, x, tokenIds],
+      owned: [layer, x, tokenIds, ...shared],
     };
   },
 }));

@@ -19,6 +19,7 @@ import { monet } from "./systems/monet.ts";
 import { rmoe } from "./systems/rmoe.ts";
 import { smoeDropout } from "./systems/smoe-dropout.ts";
 import { thor } from "./systems/thor.ts";
+import { unionOfExperts } from "./systems/union-of-experts.ts";
 import { type SeedFigures, trainVariant } from "./train-variant.ts";
 
 const SYSTEMS: readonly LabSystem[] = [
@@ -33,6 +34,7 @@ const SYSTEMS: readonly LabSystem[] = [
   rmoe,
   smoeDropout,
   thor,
+  unionOfExperts,
 ];
 
 /** All of them, and one picture. */

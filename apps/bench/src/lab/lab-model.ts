@@ -122,6 +122,8 @@ export interface LabRun {
   betweenSteps?: (done: number, steps: number) => Promise<void>;
   /** In place of the model's loss. */
   loss?: (ids: Tensor<"u32">, context: StepContext) => StepLoss;
+  /** Share of the blocks' weights that a token uses, where they are no MoE layers. Default 1 */
+  activeShare?: number;
   /** Randomness of evaluation, for models that draw there, too. */
   evaluationKey?: RandomKey;
   /** Further figures, by name, from an evaluation under changed settings. */

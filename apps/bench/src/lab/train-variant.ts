@@ -115,17 +115,20 @@ function usageOf(routings: readonly Routing[]) {
   );
 }
 
-/** Multiply-adds of a token: every matrix but the embedding, of a bank the experts that it takes. */
-function activeMegaflops({ model }: LabRun, activeExperts: number): number {
-  const banks = new Map<Tensor, number>();
-  for (const { feedForward } of model.layers)
-    if (feedForward instanceof MoeLayer)
-      for (const bank of feedForward.experts.parameters().values()) banks.set(bank, feedForward.experts.numExperts);
-  let flops = 0;
-  for (const [name, parameter] of model.parameters()) {
-    if (parameter.rank < 2 || name === "model.embed_tokens.weight") continue;
-    const experts = banks.get(parameter);
-    flops += experts === undefined ? parameter.size : (parameter.size / (parameter.shape[0] as number)) * activeExperts;
+/** Multiply-adds of a token: every matrix but the embedding; of a bank the experts that it takes. */
+function activeMegaflops({ model, activeShare = 1 }: LabRun, activeExperts: number): number {
+  const shares = new Map<Tensor, number>();
+  for (const { feedForward } of model.layers) {
+    const isSparse = feedForward instanceof MoeLayer;
+    const part = isSparse ? feedForward.experts : feedForward;
+    for (const parameter of part.parameters().values()) {
+      const isBank = isSparse && parameter.rank === 3; // [E, out, in]
+      shares.set(parameter, isBank ? activeExperts / (parameter.shape[0] as number) : isSparse ? 1 : activeShare);
+    }
   }
+  let flops = 0;
+  for (const [name, parameter] of model.parameters())
+    if (parameter.rank >= 2 && name !== "model.embed_tokens.weight")
+      flops += parameter.size * (shares.get(parameter) ?? 1);
   return flops / 1e6;
 }

@@ -46,6 +46,7 @@ export {
   type AuxLossOptions,
   type BalanceForm,
   balanceLoss,
+  deviceBalanceLoss,
   entropyLoss,
   groupBalance,
   sequenceBalanceLoss,

@@ -100,6 +100,24 @@ export function sequenceBalanceLoss(routing: Routing, numSequences: number, { ma
   return meanOf(groupBalance(bySequence, { form: "switch", mask }));
 }
 
+/**
+ * Evens the load of devices that hold runs of neighbouring experts: Σ_g f'_g P'_g with f'_g the mean of f over the run, P'_g the sum of P,
+ * f_e the share of assignments that chose e times E, P_e its mean probability; 1 at balance.
+ * @param numDevices D
+ * @returns a scalar, unscaled; the published coefficient is 0.05
+ * @throws {ShapeError} unless the devices divide the experts
+ * @see Dai et al. 2024, arXiv:2401.06066, equations 15 to 17
+ */
+export function deviceBalanceLoss(routing: Routing, numDevices: number, { mask }: AuxLossOptions = {}): F32 {
+  const numExperts = routing.probs.axis(-1);
+  const perDevice = numExperts / numDevices;
+  if (!Number.isInteger(perDevice))
+    throw new ShapeError(`deviceBalanceLoss: ${numExperts} experts cannot be split evenly over ${numDevices} devices`);
+  const byDevice = (x: F32) => sum(reshape(x, [numDevices, perDevice]), 1);
+  const load = scale(byDevice(share(routing, "switch", mask)), numExperts / perDevice);
+  return sum(multiply(load, byDevice(meanOverTokens(routing.probs, mask))));
+}
+
 /** Keeps router logits small: the mean over tokens and layers of logsumexp(logits)² (Zoph et al. 2022, arXiv:2202.08906, equation 5). */
 export function zLoss(routings: readonly Routing[], { mask }: AuxLossOptions = {}): F32 {
   expectLayers("zLoss", routings);

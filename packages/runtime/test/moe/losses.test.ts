@@ -1,6 +1,14 @@
 import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { describe, expect, test } from "vitest";
-import { type BalanceForm, balanceLoss, type Routing, sparseRouting, zLoss } from "../../src/moe/index.ts";
+import {
+  type BalanceForm,
+  balanceLoss,
+  deviceBalanceLoss,
+  type Routing,
+  sequenceBalanceLoss,
+  sparseRouting,
+  zLoss,
+} from "../../src/moe/index.ts";
 import { softmax, topK } from "../../src/ops/index.ts";
 import { scope, type Tensor, tensor } from "../../src/tensor/index.ts";
 import { rowsOf, softmax as softmaxOf } from "./layer-reference.ts";
@@ -201,5 +209,55 @@ describe("gradients of the losses match float64", () => {
       },
       inputs,
     });
+  });
+});
+
+describe("the losses of DeepSeekMoE", () => {
+  // Two sequences of two tokens; the first leans to experts 0 and 1, the second to 2 and 3, so that together they are even.
+  const leaning = () =>
+    routing(
+      [
+        [0, 1],
+        [0, 1],
+        [2, 3],
+        [2, 3],
+      ],
+      [
+        [0.5, 0.5, 0, 0],
+        [0.5, 0.5, 0, 0],
+        [0, 0, 0.5, 0.5],
+        [0, 0, 0.5, 0.5],
+      ],
+    );
+
+  test("a sequence that leans is seen, whatever the batch does", async () => {
+    expect(await read(() => balanceLoss([leaning()], { form: "switch" }))).toBeCloseTo(1, 6);
+    // In each sequence f = P = 1/2 for two of four experts: 4 · 2 · 1/4 = 2.
+    expect(await read(() => sequenceBalanceLoss(leaning(), 2))).toBeCloseTo(2, 6);
+    expect(await read(() => sequenceBalanceLoss(leaning(), 1))).toBeCloseTo(1, 6);
+    expect(() => sequenceBalanceLoss(leaning(), 3)).toThrow("4 tokens cannot make 3 sequences");
+  });
+
+  test("devices are even when their experts are together", async () => {
+    const oneOfEach = () =>
+      routing(
+        [[0], [2]],
+        [
+          [1, 0, 0, 0],
+          [0, 0, 1, 0],
+        ],
+      );
+    // f = 4 · 1/2 for experts 0 and 2, so a device's mean is 1 and its probability 1/2: balanced, though half the experts idle.
+    expect(await read(() => deviceBalanceLoss(oneOfEach(), 2))).toBeCloseTo(1, 6);
+    const oneDevice = () =>
+      routing(
+        [[0], [1]],
+        [
+          [1, 0, 0, 0],
+          [0, 1, 0, 0],
+        ],
+      );
+    expect(await read(() => deviceBalanceLoss(oneDevice(), 2))).toBeCloseTo(2, 6);
+    expect(() => deviceBalanceLoss(oneDevice(), 3)).toThrow("4 experts cannot be split evenly over 3 devices");
   });
 });
