@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { gunzipSync } from "node:zlib";
 import { UserError } from "@moebius/cli";
 import type { RandomKey } from "@moebius/runtime/tensor";
@@ -8,18 +9,49 @@ export interface CharacterText {
   vocabSize: number;
   train: Uint32Array;
   validation: Uint32Array;
+  /** The validation part of each topic. */
+  topics: readonly Uint32Array[];
 }
 
 export async function readCharacterText(file: string): Promise<CharacterText> {
+  return asCharacters([await readGzip(file)]);
+}
+
+/** Several texts behind one alphabet, cut to one length: all together, and the validation part of each. */
+export async function readTopics(file: string, sources: string): Promise<CharacterText> {
+  const code: string[] = [];
+  const files = await readdir(sources, { recursive: true });
+  for (const name of files.filter((name) => /\/src\/.*\.ts$/.test(name) && !name.includes("node_modules")).sort())
+    code.push(await readFile(path.join(sources, name), "utf8"));
+  const texts = [await readGzip(file), code.join("\n")];
+  const length = Math.min(...texts.map((text) => text.length));
+  return asCharacters(texts.map((text) => text.slice(0, length)));
+}
+
+async function readGzip(file: string): Promise<string> {
   const bytes = await readFile(file).catch(() => {
     throw new UserError(`${file}: cannot be read; give the folder with tinyshakespeare/input.txt.gz by --data`);
   });
-  const text = gunzipSync(bytes).toString("utf8");
-  const characters = [...new Set(text)].sort();
+  return gunzipSync(bytes).toString("utf8");
+}
+
+function asCharacters(texts: readonly string[]): CharacterText {
+  const characters = [...new Set(texts.join(""))].sort();
   const ids = new Map(characters.map((character, id) => [character, id]));
-  const all = Uint32Array.from(text, (character) => ids.get(character) as number);
-  const border = Math.floor(0.9 * all.length);
-  return { vocabSize: characters.length, train: all.subarray(0, border), validation: all.subarray(border) };
+  const parts = texts.map((text) => {
+    const all = Uint32Array.from(text, (character) => ids.get(character) as number);
+    const border = Math.floor(0.9 * all.length);
+    return { train: all.subarray(0, border), validation: all.subarray(border) };
+  });
+  const joined = (pick: (part: (typeof parts)[number]) => Uint32Array) =>
+    Uint32Array.from(parts.flatMap((part) => [...pick(part)]));
+  const topics = parts.map(({ validation }) => validation);
+  return {
+    vocabSize: characters.length,
+    train: joined(({ train }) => train),
+    validation: joined(({ validation }) => validation),
+    topics,
+  };
 }
 
 export interface TextBatch {

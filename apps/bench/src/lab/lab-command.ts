@@ -3,7 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { createProgress, printJson, printTable, UserError, writeAtomically } from "@moebius/cli";
 import { type Device, requestDevice } from "@moebius/runtime/device";
-import { type CharacterText, readCharacterText } from "./character-text.ts";
+import { type CharacterText, readCharacterText, readTopics } from "./character-text.ts";
 import { ratesSection, recordSection, variantsSection } from "./claims.ts";
 import { ERRORS, measureRates } from "./gaussian/rates.ts";
 import type { LabFigures, LabSystem } from "./lab-model.ts";
@@ -15,7 +15,7 @@ import { deepseek } from "./systems/deepseek.ts";
 import { evoMoe } from "./systems/evomoe.ts";
 import { moePlusPlus } from "./systems/moe-plus-plus.ts";
 import { momentum } from "./systems/momentum.ts";
-import { monet } from "./systems/monet.ts";
+import { monet, monetTopics } from "./systems/monet.ts";
 import { rmoe } from "./systems/rmoe.ts";
 import { smoeDropout } from "./systems/smoe-dropout.ts";
 import { thor } from "./systems/thor.ts";
@@ -31,6 +31,7 @@ const SYSTEMS: readonly LabSystem[] = [
   moePlusPlus,
   momentum,
   monet,
+  monetTopics,
   rmoe,
   smoeDropout,
   thor,
@@ -59,11 +60,13 @@ export async function labCommand(name: string, options: LabOptions): Promise<voi
   if (name === GAUSSIAN) return runGaussian(options);
   const chosen = name === ALL ? SYSTEMS : SYSTEMS.filter((system) => system.name === name);
   if (chosen.length === 0) throw new UserError(`lab: no system "${name}"; there are ${labNames.join(", ")}`);
-  const text = await readCharacterText(path.join(options.data, "tinyshakespeare", "input.txt.gz"));
+  const shakespeare = path.join(options.data, "tinyshakespeare", "input.txt.gz");
+  const text = await readCharacterText(shakespeare);
   using device = await requestDevice();
   const all: { system: LabSystem; results: Map<string, LabFigures> }[] = [];
   for (const system of chosen) {
-    const results = await runSystem(device, system, text, options);
+    const read = system.hasTopics ? await readTopics(shakespeare, "packages") : text;
+    const results = await runSystem(device, system, read, options);
     all.push({ system, results });
     const { adapter } = device.describe();
     await recordSection(options.claims, system.name, variantsSection({ system, results, adapter, ...options }));

@@ -126,8 +126,11 @@ export interface LabRun {
   activeShare?: number;
   /** Randomness of evaluation, for models that draw there, too. */
   evaluationKey?: RandomKey;
-  /** Further figures, by name, from an evaluation under changed settings. */
-  also?: (evaluate: () => Promise<number>) => Promise<Record<string, number>>;
+  /** Further figures, by name, from evaluations under changed settings. @param evaluate the loss of a text. Default: the validation text */
+  also?: (
+    evaluate: (text?: Uint32Array) => Promise<number>,
+    topics: readonly Uint32Array[],
+  ) => Promise<Record<string, number>>;
 }
 
 export interface LabVariant {
@@ -142,10 +145,14 @@ export interface LabSystem {
   claim: string;
   /** The first is the baseline. */
   variants: readonly LabVariant[];
+  /** Whether half of the text is TypeScript, this repository's own. */
+  hasTopics?: boolean;
   /** Whether validation on text with swapped characters is of interest. */
   hasCorruptedText?: boolean;
   /** What the claim says about the losses: the first variant's below the second's. */
   expects: readonly (readonly [better: string, worse: string])[];
+  /** What the other figures say, a sentence each. */
+  observe?: (figures: (variant: string) => LabFigures) => string[];
 }
 
 /** Means over the seeds, of one variant. */

@@ -27,11 +27,11 @@ export function summarise(seeds: readonly SeedFigures[]): LabFigures {
 }
 
 /**
- * What became of each expectation. The same seed has the same data in every variant, so differences are taken seed by seed; they count when
+ * What became of each expectation, and what else was seen. The same seed has the same data in every variant, so differences are taken seed by seed; they count when
  * all have one sign and their mean is more than twice its standard error. One seed says nothing.
  */
 export function verdicts(system: LabSystem, results: ReadonlyMap<string, LabFigures>): string[] {
-  return system.expects.map(([better, worse]) => {
+  const losses = system.expects.map(([better, worse]) => {
     const [a, b] = [results.get(better)?.losses ?? [], results.get(worse)?.losses ?? []];
     const differences = a.map((loss, seed) => loss - (b[seed] as number));
     const difference = mean(differences);
@@ -42,4 +42,10 @@ export function verdicts(system: LabSystem, results: ReadonlyMap<string, LabFigu
     const size = `${difference < 0 ? "−" : "+"}${Math.abs(difference).toFixed(4)} ± ${error.toFixed(4)}`;
     return `${better} against ${worse}: ${size}, ${isClear ? word : "not shown: within noise"}`;
   });
+  const figures = (variant: string) => results.get(variant) as LabFigures;
+  return [...losses, ...(system.observe?.(figures) ?? [])];
 }
+
+/** A change as text, with its sign. */
+export const signed = (value: number, digits = 4): string =>
+  `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;

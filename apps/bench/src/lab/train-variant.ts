@@ -61,7 +61,9 @@ export async function trainVariant(
   const seconds = (performance.now() - begun) / 1000;
   const clean = evenWindows(text.validation, VALIDATION_WINDOWS, length);
   const { loss, ...usage } = await evaluate(run, clean);
-  const also = (await run.also?.(async () => (await evaluate(run, clean)).loss)) ?? {};
+  const lossOf = async (text = options.text.validation) =>
+    (await evaluate(run, evenWindows(text, VALIDATION_WINDOWS, length))).loss;
+  const also = (await run.also?.(lossOf, text.topics)) ?? {};
   if (options.hasCorruptedText) {
     const swapped = corrupted(clean, SWAPPED, text.vocabSize, new RandomKey(7));
     also["5 % swapped"] = (await evaluate(run, swapped, clean)).loss;

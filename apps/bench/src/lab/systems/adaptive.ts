@@ -16,6 +16,15 @@ const top2 = plainVariant(
   (device) => new TopKRouter(device, { hiddenSize, numExperts, topK: 2, normalizeTopK: true }),
 );
 
+/** How many experts fewer than two a token takes. */
+const savings =
+  (...names: string[]): NonNullable<LabSystem["observe"]> =>
+  (figures) =>
+    names.map((name) => {
+      const share = 1 - figures(name).activeExperts / figures("top-2 of 8").activeExperts;
+      return `${name}: ${(100 * share).toFixed(0)} % fewer experts a token than top-2`;
+    });
+
 const adaMoeVariant = (numNullExperts: number): LabVariant => ({
   name: `AdaMoE, 4 of 8 + ${numNullExperts} null`,
   make: (device, vocabSize) => {
@@ -37,6 +46,7 @@ export const adaMoe: LabSystem = {
     "With null experts among the choices a token takes as many true experts as it needs: the loss of top-2 with 15 to 20 % fewer of them (Zeng et al. 2024, arXiv:2406.13233; Mixtral: 14.55 % fewer flops)",
   variants: [top2, adaMoeVariant(8), adaMoeVariant(12)],
   expects: [["AdaMoE, 4 of 8 + 8 null", "top-2 of 8"]],
+  observe: savings("AdaMoE, 4 of 8 + 8 null", "AdaMoE, 4 of 8 + 12 null"),
 };
 
 const topP = (threshold: number, entropy: number): LabVariant => ({
@@ -61,4 +71,5 @@ export const dynamicMoe: LabSystem = {
     "Top-p routing takes more experts where the router is unsure; with the entropy loss fewer than 2 on average at no loss of quality (Huang et al. 2024, arXiv:2403.07652; 1.76 experts a token, +0.7 % accuracy)",
   variants: [top2, topP(0.4, 1e-2), topP(0.4, 0)],
   expects: [["top-p 0.4", "top-2 of 8"]],
+  observe: savings("top-p 0.4", "top-p 0.4, no entropy loss"),
 };

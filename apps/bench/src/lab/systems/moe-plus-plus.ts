@@ -50,4 +50,8 @@ export const moePlusPlus: LabSystem = {
     withShare(0.25),
   ],
   expects: [["MoE++, tau 0.75", "MoE, top-2 of 8"]],
+  observe: (figures) =>
+    ["MoE++, tau 0.75", "MoE++, tau 0.25"].map(
+      (name) => `${name}: ${figures(name).activeExperts.toFixed(2)} true experts a token`,
+    ),
 };

@@ -1,5 +1,6 @@
 import { type MomentumOptions, TopKRouter } from "@moebius/runtime/moe";
 import { balanced, type LabSystem, type LabVariant, labModel, moeLayers, SIZES } from "../lab-model.ts";
+import { signed } from "../summary.ts";
 
 const { hiddenSize, numExperts } = SIZES;
 
@@ -30,4 +31,12 @@ export const momentum: LabSystem = {
     ["robust momentum", "SMoE"],
     ["Adam", "momentum"],
   ],
+  observe: (figures) => {
+    const gap = (name: string, of: (variant: string) => number) => of(name) - of("SMoE");
+    return ["momentum", "robust momentum", "Adam"].map((name) => {
+      const clean = gap(name, (variant) => figures(variant).loss);
+      const swapped = gap(name, (variant) => figures(variant).also["5 % swapped"] as number);
+      return `${name} against SMoE with 5 % of the characters swapped: ${signed(swapped)}, clean ${signed(clean)}: the gap ${swapped < clean ? "widens" : "does not widen"}`;
+    });
+  },
 };

@@ -56,4 +56,14 @@ export const smoeDropout: LabSystem = {
     { name: "SMoE-Dropout", make: random },
   ],
   expects: [["SMoE-Dropout", "learned top-2"]],
+  observe: (figures) => {
+    const byK = (name: string) => COUNTS.map((k) => figures(name).also[`k = ${k}`] as number);
+    const [random, learnedLoss] = [byK("SMoE-Dropout"), byK("learned top-2")];
+    const falls = random.every((loss, i) => i === 0 || loss <= (random[i - 1] as number));
+    const best = COUNTS[learnedLoss.indexOf(Math.min(...learnedLoss))];
+    return [
+      `SMoE-Dropout gets better with each step of k: ${falls ? "shown" : "not shown"}`,
+      `the learned router is best at k = ${best}`,
+    ];
+  },
 };
