@@ -6,7 +6,7 @@ import type { RandomKey } from "@moebius/runtime/tensor";
  * - trend: none, linear, saturating or with one break;
  * - seasons: periods of calendars (4, 6, 7, 12, 24, 48, 52, 96, 168) or any from 3 to 200, each with 1 to 4 harmonics, some with a
  *   slowly changing amplitude, some acting on part of a week only (weekday effects);
- * - a third of the seasonal ones are trend and seasons alone, with little noise: they repeat themselves almost exactly;
+ * - two fifths of the seasonal ones are trend, seasons and a slow drift alone, with little noise: they repeat themselves almost exactly;
  * - curve: a stationary process of a squared-exponential kernel (random Fourier features), an AR(1) or AR(2) process, or a random walk;
  * - noise: normal or heavy-tailed, from next to none to strong, sometimes growing with the level.
  * The same key gives the same series. Kernel mixtures after Ansari et al. 2024 (Chronos), arXiv:2403.07815, section 4.2.
@@ -24,11 +24,12 @@ export function syntheticSeries(key: RandomKey, length: number): Float64Array<Ar
     values[t] = multiplicative
       ? (1 + (values[t] as number)) * (1 + 0.5 * (season[t] as number))
       : (values[t] as number) + (season[t] as number);
-  if (numSeasons > 0 && draw.chance(0.35)) {
+  if (numSeasons > 0 && draw.chance(0.4)) {
+    if (draw.chance(0.6)) addSmoothCurve(values, draw, 100, 1500);
     addNoise(values, draw, 0.1);
     return values;
   }
-  if (draw.chance(0.5)) addSmoothCurve(values, draw);
+  if (draw.chance(0.5)) addSmoothCurve(values, draw, 5, 200);
   if (draw.chance(numSeasons === 0 ? 0.8 : 0.4)) addAutoregression(values, draw);
   if (draw.chance(numSeasons === 0 ? 0.3 : 0.15)) addRandomWalk(values, draw);
   if (draw.chance(0.1)) addLevelShifts(values, draw);
@@ -125,8 +126,8 @@ function addSeason(values: Values, draw: Draws, amplitude: number): void {
 }
 
 /** A stationary Gaussian process with kernel exp(−d² / 2l²), by 24 random Fourier features. */
-function addSmoothCurve(values: Values, draw: Draws): void {
-  const lengthScale = draw.logUniform(5, 200);
+function addSmoothCurve(values: Values, draw: Draws, shortest: number, longest: number): void {
+  const lengthScale = draw.logUniform(shortest, longest);
   const size = draw.logUniform(0.2, 1.2);
   const features = 24;
   const frequencies = draw.normals(features).map((x) => x / lengthScale);
