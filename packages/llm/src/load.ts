@@ -1,5 +1,5 @@
-import { CheckpointError, ConfigError, type Device } from "@moebius/runtime/device";
-import { type HubOptions, isObject, loadPublished, openCheckpoint, resolveCheckpoint } from "@moebius/runtime/io";
+import { ConfigError, type Device } from "@moebius/runtime/device";
+import { type HubOptions, isObject, loadModel } from "@moebius/runtime/io";
 import type { MoeDecoder } from "./decoder.ts";
 import { deepseekDecoder } from "./models/deepseek.ts";
 import { deepseekV3Decoder } from "./models/deepseek-v3.ts";
@@ -41,20 +41,10 @@ export async function loadDecoder(
   folderOrHubId: string,
   { device, ...options }: HubOptions & { device: Device },
 ): Promise<MoeDecoder> {
-  const folder = await resolveCheckpoint(folderOrHubId, options);
-  const checkpoint = await openCheckpoint(folder);
-  try {
-    if (checkpoint.config === undefined) throw new CheckpointError(folder, "has no config.json");
-    const model = decoderFromConfig(device, checkpoint.config, `${folder}/config.json`);
-    const { layout, ignore } = model.options;
-    try {
-      await loadPublished(model, checkpoint, layout, ignore ? { ignore } : {});
-    } catch (error) {
-      model[Symbol.dispose]();
-      throw error;
-    }
-    return model;
-  } finally {
-    await checkpoint.close();
-  }
+  return loadModel(folderOrHubId, {
+    ...options,
+    make: (config, source) => decoderFromConfig(device, config, source),
+    layout: (model) => model.options.layout,
+    ignore: (model) => model.options.ignore,
+  });
 }

@@ -1,11 +1,9 @@
-import { CheckpointError, type Device, requestDevice } from "@moebius/runtime/device";
+import { type Device, requestDevice } from "@moebius/runtime/device";
 import {
   expertPerTensor,
   type HubOptions,
-  loadPublished,
-  openCheckpoint,
+  loadModel,
   publishedTensors,
-  resolveCheckpoint,
   saveCheckpoint,
   toBfloat16,
   type WritableTensor,
@@ -50,24 +48,16 @@ export class TimeMoe extends TimeMoeModel {
    * @throws {CheckpointError} naming what is missing, damaged or of another shape
    */
   static async fromPretrained(folderOrHubId: string, options: HubOptions & { device?: Device } = {}): Promise<TimeMoe> {
-    const folder = await resolveCheckpoint(folderOrHubId, options);
-    const checkpoint = await openCheckpoint(folder);
-    try {
-      if (checkpoint.config === undefined) throw new CheckpointError(folder, "has no config.json");
-      const config = parseConfig(checkpoint.config, `${folder}/config.json`);
-      const device = options.device ?? (await requestDevice());
-      const model = new TimeMoe(device, config);
-      model.#ownsDevice = options.device === undefined;
-      try {
-        await loadPublished(model, checkpoint, LAYOUT);
-      } catch (error) {
-        model[Symbol.dispose]();
-        throw error;
-      }
-      return model;
-    } finally {
-      await checkpoint.close();
-    }
+    return loadModel(folderOrHubId, {
+      ...options,
+      make: async (published, source) => {
+        const config = parseConfig(published, source);
+        const model = new TimeMoe(options.device ?? (await requestDevice()), config);
+        model.#ownsDevice = options.device === undefined;
+        return model;
+      },
+      layout: () => LAYOUT,
+    });
   }
 
   /** Forecasts one series: see forecastMany. */

@@ -1,11 +1,12 @@
 import type { Device } from "@moebius/runtime/device";
 import { expertPerTensor, parseConfigWith } from "@moebius/runtime/io";
-import { GroupLimitedRouter, MoeLayer, SwigluExperts } from "@moebius/runtime/moe";
-import { LatentAttention, normal, SwigluFeedForward } from "@moebius/runtime/nn";
+import { GroupLimitedRouter } from "@moebius/runtime/moe";
+import { LatentAttention, normal } from "@moebius/runtime/nn";
 import { type YarnScaling, yarnMagnitude } from "@moebius/runtime/ops";
 import { z } from "zod";
 import { MoeDecoder } from "../decoder.ts";
 import { DecoderLayer, type FeedForward } from "../decoder-layer.ts";
+import { deepseekBlock } from "./deepseek-block.ts";
 import { count, decoderFields, flag, positive } from "./fields.ts";
 
 const yarn = z
@@ -107,30 +108,22 @@ export function deepseekV3Decoder(device: Device, published: unknown, source = "
 }
 
 function feedForwardOf(device: Device, config: DeepseekV3Config, layer: number): FeedForward {
-  const { hidden_size: hiddenSize, moe_intermediate_size: expertSize, n_routed_experts: numExperts } = config;
-  const initializer = normal(config.initializer_range);
-  const dense = (intermediateSize: number) =>
-    new SwigluFeedForward(device, { hiddenSize, intermediateSize, initializer });
-  if (layer < config.first_k_dense_replace) return dense(config.intermediate_size);
+  if (layer < config.first_k_dense_replace) return deepseekBlock(device, config, undefined);
   const isV3 = config.model_type === "deepseek_v3";
   const hasGroups = isV3 || config.topk_method === "group_limited_greedy";
-  return new MoeLayer(device, {
-    router: new GroupLimitedRouter(device, {
-      hiddenSize,
-      numExperts,
-      topK: config.num_experts_per_tok,
-      scoring: isV3 ? "sigmoid" : "softmax",
-      groupScore: isV3 ? "top-2-sum" : "max",
-      correctionBias: isV3,
-      numGroups: (hasGroups ? config.n_group : undefined) ?? 1,
-      topKGroups: (hasGroups ? config.topk_group : undefined) ?? 1,
-      normalizeTopK: isV3 && config.norm_topk_prob, // V2's class ignores it
-      routedScalingFactor: config.routed_scaling_factor,
-    }),
-    experts: new SwigluExperts(device, { hiddenSize, numExperts, intermediateSize: expertSize, initializer }),
-    ...(config.n_shared_experts ? { sharedExpert: dense(config.n_shared_experts * expertSize) } : {}),
-    names: { sharedExpert: "shared_experts" },
+  const router = new GroupLimitedRouter(device, {
+    hiddenSize: config.hidden_size,
+    numExperts: config.n_routed_experts,
+    topK: config.num_experts_per_tok,
+    scoring: isV3 ? "sigmoid" : "softmax",
+    groupScore: isV3 ? "top-2-sum" : "max",
+    correctionBias: isV3,
+    numGroups: (hasGroups ? config.n_group : undefined) ?? 1,
+    topKGroups: (hasGroups ? config.topk_group : undefined) ?? 1,
+    normalizeTopK: isV3 && config.norm_topk_prob, // V2's class ignores it
+    routedScalingFactor: config.routed_scaling_factor,
   });
+  return deepseekBlock(device, config, router);
 }
 
 function yarnOf({ rope_scaling: scaling }: DeepseekV3Config): YarnScaling | undefined {

@@ -1,11 +1,10 @@
 import type { Device } from "@moebius/runtime/device";
 import { expertPerTensor, parseConfigWith } from "@moebius/runtime/io";
-import { balanceLoss, GroupLimitedRouter, MoeLayer, SwigluExperts, sequenceBalanceLoss } from "@moebius/runtime/moe";
-import { normal, SwigluFeedForward } from "@moebius/runtime/nn";
+import { balanceLoss, GroupLimitedRouter, sequenceBalanceLoss } from "@moebius/runtime/moe";
 import { add, scale } from "@moebius/runtime/ops";
 import { z } from "zod";
 import { MoeDecoder } from "../decoder.ts";
-import type { FeedForward } from "../decoder-layer.ts";
+import { deepseekBlock } from "./deepseek-block.ts";
 import { attentionFields, coefficient, count, decoderFields, flag } from "./fields.ts";
 import { llamaDecoder } from "./llama-decoder.ts";
 
@@ -41,24 +40,15 @@ export type DeepseekConfig = z.output<typeof schema>;
  */
 export function deepseekDecoder(device: Device, published: unknown, source = "config.json"): MoeDecoder {
   const config = parseConfigWith(schema, published, source);
-  const { hidden_size: hiddenSize, moe_intermediate_size: expertSize, n_routed_experts: numExperts } = config;
-  const initializer = normal(config.initializer_range);
-  const dense = (intermediateSize: number) =>
-    new SwigluFeedForward(device, { hiddenSize, intermediateSize, initializer });
-  const feedForward = (layer: number): FeedForward =>
-    layer < config.first_k_dense_replace || layer % config.moe_layer_freq !== 0
-      ? dense(config.intermediate_size)
-      : new MoeLayer(device, {
-          router: new GroupLimitedRouter(device, {
-            hiddenSize,
-            numExperts,
-            topK: config.num_experts_per_tok,
-            normalizeTopK: config.norm_topk_prob && config.num_experts_per_tok > 1,
-          }),
-          experts: new SwigluExperts(device, { hiddenSize, numExperts, intermediateSize: expertSize, initializer }),
-          ...(config.n_shared_experts ? { sharedExpert: dense(config.n_shared_experts * expertSize) } : {}),
-          names: { sharedExpert: "shared_experts" },
-        });
+  const isDense = (layer: number) => layer < config.first_k_dense_replace || layer % config.moe_layer_freq !== 0;
+  const router = () =>
+    new GroupLimitedRouter(device, {
+      hiddenSize: config.hidden_size,
+      numExperts: config.n_routed_experts,
+      topK: config.num_experts_per_tok,
+      normalizeTopK: config.norm_topk_prob && config.num_experts_per_tok > 1,
+    });
+  const feedForward = (layer: number) => deepseekBlock(device, config, isDense(layer) ? undefined : router());
   return new MoeDecoder(device, {
     ...llamaDecoder(device, config, { feedForward }),
     layout: expertPerTensor(),

@@ -5,6 +5,7 @@ export { type CheckpointContents, replaceFolder, restoreFolder, saveCheckpoint }
 export { downloadCheckpoint, type HubOptions, resolveCheckpoint } from "./hub.ts";
 export type { DownloadProgress } from "./hub-transfer.ts";
 export { isObject } from "./json.ts";
+export { type LoadModelOptions, loadModel } from "./load-model.ts";
 export { parseConfigWith } from "./parse-config.ts";
 export {
   expertPerTensor,
