@@ -1,6 +1,6 @@
 import { checkOp, testDevice, uniformArray } from "@moebius/testing";
 import { expect } from "vitest";
-import { MlpExperts, MoeLayer, type RouteContext, type Router, type Routing } from "../../../src/moe/index.ts";
+import { MlpExperts, MoeLayer, NONE, type RouteContext, type Router, type Routing } from "../../../src/moe/index.ts";
 import { type RandomKey, scope, tensor } from "../../../src/tensor/index.ts";
 import { feedForward, rowsOf, softmax } from "../layer-reference.ts";
 import { moduleAsOp } from "../module-as-op.ts";
@@ -143,6 +143,7 @@ export async function checkContract<State>(
     for (const { numTokens, numExperts, topK } of cases) {
       using router = make({ hiddenSize: 5, numExperts, topK }).initialize(key);
       const x = uniformArray(numTokens * 5, 3, -2, 2);
+      const same = x.map((_, i) => x[i % 5] as number); // whoever looks at tokens alone sends all to the same experts
       const context = { ...contextOf(numTokens), training, key };
       const [first, again] = [await routed(router, x, context), await routed(router, x, context)];
       expect(again).toEqual(first);
@@ -153,6 +154,8 @@ export async function checkContract<State>(
       expect(weights.length).toBe(plan.assignmentExpert.length);
       for (const row of rowsOf(probs, numExperts)) expect(row.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
       expect(plan.tokenOffsets.length).toBe(numTokens + 1);
+      expectSoundPlan(plan);
+      expectSoundPlan((await routed(router, same, context)).plan);
       using layer = new MoeLayer(device, {
         router: make({ hiddenSize: 5, numExperts, topK }).initialize(key),
         experts: new MlpExperts(device, { hiddenSize: 5, intermediateSize: 3, numExperts }).initialize(key),
@@ -165,6 +168,51 @@ export async function checkContract<State>(
       expect(values.length).toBe(numTokens * 5);
       expect(values.every(Number.isFinite)).toBe(true);
     }
+}
+
+/** Every row belongs to one assignment, lies among its expert's, and no token has two rows of one expert. */
+function expectSoundPlan(plan: HostPlan): void {
+  const { groupOffsets, assignmentSlot, assignmentExpert, assignmentToken, slotAssignment, slotToken, status } = plan;
+  expect(groupOffsets[0]).toBe(0);
+  expect(groupOffsets.at(-1)).toBe(status[0]);
+  expect([...groupOffsets].sort((a, b) => a - b)).toEqual(groupOffsets);
+  const pairs = new Set<string>();
+  let [rows, dropped] = [0, 0];
+  for (const [a, slot] of assignmentSlot.entries()) {
+    const expert = assignmentExpert[a] as number;
+    if (slot === NONE) {
+      if (expert < groupOffsets.length - 1) dropped++;
+      continue;
+    }
+    rows++;
+    expect(slotAssignment[slot]).toBe(a);
+    expect(slotToken[slot]).toBe(assignmentToken[a]);
+    expect(slot).toBeGreaterThanOrEqual(groupOffsets[expert] as number);
+    expect(slot).toBeLessThan(groupOffsets[expert + 1] as number);
+    pairs.add(`${assignmentToken[a]} ${expert}`);
+  }
+  expect([rows, dropped]).toEqual(status.slice(0, 2));
+  expect(pairs.size).toBe(rows);
+}
+
+/** For methods that look at each token alone: permuting tokens permutes their experts and weights. */
+export async function checkTokensAlone<State>(make: (sizes: Sizes) => Router<State>, key: RandomKey): Promise<void> {
+  const [N, H] = [17, 5];
+  using router = make({ hiddenSize: H, numExperts: 6, topK: 2 }).initialize(key);
+  const x = uniformArray(N * H, 3, -2, 2);
+  const order = Array.from({ length: N }, (_, n) => (7 * n + 3) % N);
+  const chosen = async (tokens: ArrayLike<number>) => {
+    const { plan, weights } = await routed(router, tokens);
+    return Array.from({ length: N }, (_, n) => {
+      const own = plan.assignmentToken.flatMap((token, a) =>
+        token === n && plan.assignmentSlot[a] !== NONE ? [a] : [],
+      );
+      return new Map(own.map((a) => [plan.assignmentExpert[a], weights[a]]));
+    });
+  };
+  const straight = await chosen(x);
+  const permuted = await chosen(order.flatMap((n) => [...x.subarray(n * H, (n + 1) * H)]));
+  expect(permuted).toEqual(order.map((n) => straight[n]));
 }
 
 /** Rows of each expert and routing group. */
