@@ -94,6 +94,7 @@ export function deepseekV3Decoder(device: Device, published: unknown, source = "
     hiddenSize,
     normEpsilon,
     tieWordEmbeddings: config.tie_word_embeddings,
+    paddingIndex: config.pad_token_id ?? undefined,
     initializer,
     rotary: {
       maxPositions: config.max_position_embeddings,

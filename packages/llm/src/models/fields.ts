@@ -21,6 +21,8 @@ export const decoderFields = {
   hidden_act: silu,
   attention_dropout: z.literal(0, "must be 0: dropout is not supported").default(0),
   tie_word_embeddings: flag.default(false),
+  /** Its embedding gets no gradient. */
+  pad_token_id: z.int("must be an id").nullish(),
 };
 
 /** Plain rotary positions alone. */

@@ -15,6 +15,7 @@ interface LlamaConfig {
   rms_norm_eps: number;
   initializer_range: number;
   tie_word_embeddings: boolean;
+  pad_token_id?: number | null | undefined;
 }
 
 interface LlamaLayers {
@@ -45,6 +46,7 @@ export function llamaDecoder(
     hiddenSize,
     normEpsilon,
     tieWordEmbeddings: config.tie_word_embeddings,
+    paddingIndex: config.pad_token_id ?? undefined,
     initializer,
     rotary: rotaryOf(config),
     cache: { numKeyValueHeads, headDim },

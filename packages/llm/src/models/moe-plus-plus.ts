@@ -31,7 +31,6 @@ const schema = z
       moe_use_logits_norm: flag.default(false),
       moe_gate_norm_std: positive.default(1),
       moe_feature_no_mul_topk: flag.default(false),
-      pad_token_id: z.int("must be an id").nullish(),
     },
     "must be an object",
   )
@@ -78,7 +77,6 @@ export function moePlusPlusDecoder(device: Device, published: unknown, source = 
     });
   return new MoeDecoder(device, {
     ...llamaDecoder(device, config, { feedForward, names: { feedForward: "mlp.moe" } }),
-    paddingIndex: config.pad_token_id ?? undefined,
     layout: layoutOf(numTrueExperts),
     auxLoss: (routings, { mask }) =>
       scale(
