@@ -3,7 +3,15 @@ import type { Device } from "@moebius/runtime/device";
 import type { PublishedLayout } from "@moebius/runtime/io";
 import type { Routing } from "@moebius/runtime/moe";
 import { Embedding, type Initializer, Linear, Module, RmsNorm } from "@moebius/runtime/nn";
-import { add, crossEntropy, linear, type RotaryTableOptions, reshape, rotaryTables, slice } from "@moebius/runtime/ops";
+import {
+  add,
+  linear,
+  linearCrossEntropy,
+  type RotaryTableOptions,
+  reshape,
+  rotaryTables,
+  slice,
+} from "@moebius/runtime/ops";
 import { keep, type RandomKey, type Tensor } from "@moebius/runtime/tensor";
 import type { DecoderLayer, LayerTrace } from "./decoder-layer.ts";
 
@@ -41,16 +49,20 @@ export interface DecoderForwardOptions {
   key?: RandomKey;
 }
 
-export interface DecoderOutput {
+/** What a forward pass made, up to the head. */
+export interface DecoderTrace {
   /** [B, T, H] of the embedding. */
   embedded: F32;
   layers: LayerTrace[];
-  /** After the final norm. */
+  /** [B, T, H] after the final norm. */
   last: F32;
-  /** [B, T, V] */
-  logits: F32;
   /** Of the sparse layers, in order. */
   routings: Routing[];
+}
+
+export interface DecoderOutput extends DecoderTrace {
+  /** [B, T, V] */
+  logits: F32;
 }
 
 /** A decoder-only language model whose layers a family makes; see the models folder. */
@@ -85,6 +97,20 @@ export class MoeDecoder extends Module {
 
   /** @param ids [B, T] u32, below V */
   forward(ids: Tensor<"u32">, options: DecoderForwardOptions = {}): DecoderOutput {
+    const trace = this.#layersOf(ids, options);
+    return { ...trace, logits: this.logits(trace.last) };
+  }
+
+  /** @param last [..., H] after the final norm @returns [..., V] */
+  logits(last: F32): F32 {
+    return linear(last, this.#headWeight);
+  }
+
+  get #headWeight(): F32 {
+    return this.head?.weight ?? this.embedding.weight;
+  }
+
+  #layersOf(ids: Tensor<"u32">, options: DecoderForwardOptions): DecoderTrace {
     const { attentionMask, cache, training, key } = options;
     const [B, T] = [ids.axis(0), ids.axis(1)];
     const embedded = this.embedding.forward(ids);
@@ -101,25 +127,26 @@ export class MoeDecoder extends Module {
       layers.push(trace);
     }
     const last = this.norm.forward(layers.at(-1)?.hidden ?? embedded);
-    const logits = this.head ? this.head.forward(last) : linear(last, this.embedding.weight);
     const routings = layers.flatMap(({ routing }) => (routing ? [routing] : []));
-    return { embedded, layers, last, logits, routings };
+    return { embedded, layers, last, routings };
   }
 
   /**
-   * Cross-entropy of the next token, and the family's losses for its routers.
+   * Cross-entropy of the next token, and the family's losses for its routers. The logits are never in memory all at once: see
+   * linearCrossEntropy.
    * @param labels [B, T] u32: the ids themselves, which the loss shifts; 2³² − 100 (−100) is not counted
    */
   loss(
     ids: Tensor<"u32">,
     labels: Tensor<"u32">,
     options: Omit<DecoderForwardOptions, "cache"> = {},
-  ): { loss: F32; crossEntropy: F32; aux?: F32; output: DecoderOutput } {
-    const output = this.forward(ids, options);
+  ): { loss: F32; crossEntropy: F32; aux?: F32; output: DecoderTrace } {
+    const output = this.#layersOf(ids, options);
     const { attentionMask } = options;
     const before = ids.axis(1) - 1;
-    const predicted = reshape(slice(output.logits, 1, 0, before), [-1, this.options.vocabSize]);
-    const entropy = crossEntropy(predicted, reshape(slice(labels, 1, 1, before), [-1]));
+    const predicting = reshape(slice(output.last, 1, 0, before), [-1, this.options.hiddenSize]);
+    const next = reshape(slice(labels, 1, 1, before), [-1]);
+    const entropy = linearCrossEntropy(predicting, this.#headWeight, next);
     const { auxLoss } = this.options;
     if (!auxLoss || output.routings.length === 0) return { loss: entropy, crossEntropy: entropy, output };
     const mask = attentionMask && reshape(attentionMask, [attentionMask.size]);

@@ -2,6 +2,7 @@ export {
   type DecoderForwardOptions,
   type DecoderOptions,
   type DecoderOutput,
+  type DecoderTrace,
   MoeDecoder,
 } from "./decoder.ts";
 export {

@@ -6,6 +6,7 @@ export * from "./dropout.ts";
 export * from "./elementwise.ts";
 export * from "./gather-rows.ts";
 export * from "./layout.ts";
+export { type LinearCrossEntropyOptions, linearCrossEntropy } from "./linear-cross-entropy.ts";
 export * from "./matmul.ts";
 export * from "./norm.ts";
 export * from "./reduction.ts";

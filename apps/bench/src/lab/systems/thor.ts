@@ -19,7 +19,7 @@ const stochastic = (name: string, consistency: number): LabVariant => ({
       loss: (ids, { key }) => {
         const pass = (name: string) => model.loss(ids, ids, { training: true, key: key.split(name) });
         const [first, second] = [pass("first"), pass("second")];
-        const logits = [first, second].map(({ output }) => reshape(output.logits, [-1, vocabSize])) as [
+        const logits = [first, second].map(({ output }) => reshape(model.logits(output.last), [-1, vocabSize])) as [
           typeof first.loss,
           typeof first.loss,
         ];

@@ -74,7 +74,7 @@ async function compareForward(golden: Golden, device: Device, model: MoeDecoder,
     const named: (readonly [string, Tensor | undefined])[] = [
       ["hidden.embed", output.embedded],
       ["hidden.norm", output.last],
-      ["logits", output.logits],
+      ["logits", model.logits(output.last)],
       ...output.layers.flatMap(({ hidden, attention, y, routed = y }, i) => [
         [`hidden.${i}`, hidden] as const,
         [`attn.${i}.out`, attention] as const,
