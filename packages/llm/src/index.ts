@@ -18,5 +18,7 @@ export { decoderFromConfig, loadDecoder } from "./load.ts";
 export { type DeepseekConfig, deepseekDecoder } from "./models/deepseek.ts";
 export { type DeepseekV3Config, deepseekV3Decoder } from "./models/deepseek-v3.ts";
 export { dynamicMoeDecoder } from "./models/dynamic-moe.ts";
+export { mixtralDecoder } from "./models/mixtral.ts";
 export { moePlusPlusDecoder } from "./models/moe-plus-plus.ts";
+export { qwenMoeDecoder } from "./models/qwen-moe.ts";
 export { rmoeDecoder } from "./models/rmoe.ts";

@@ -4,7 +4,9 @@ import type { MoeDecoder } from "./decoder.ts";
 import { deepseekDecoder } from "./models/deepseek.ts";
 import { deepseekV3Decoder } from "./models/deepseek-v3.ts";
 import { dynamicMoeDecoder } from "./models/dynamic-moe.ts";
+import { mixtralDecoder } from "./models/mixtral.ts";
 import { moePlusPlusDecoder } from "./models/moe-plus-plus.ts";
+import { qwenMoeDecoder } from "./models/qwen-moe.ts";
 import { rmoeDecoder } from "./models/rmoe.ts";
 
 type MakeDecoder = (device: Device, config: unknown, source?: string) => MoeDecoder;
@@ -14,7 +16,11 @@ const FAMILIES: Readonly<Record<string, MakeDecoder>> = {
   deepseek_v2: deepseekV3Decoder,
   deepseek_v3: deepseekV3Decoder,
   llama_moe_rnn: rmoeDecoder,
+  mixtral: mixtralDecoder,
   "MoE++": moePlusPlusDecoder,
+  olmoe: qwenMoeDecoder,
+  qwen2_moe: qwenMoeDecoder,
+  qwen3_moe: qwenMoeDecoder,
 };
 
 /**

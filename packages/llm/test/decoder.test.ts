@@ -41,6 +41,18 @@ const CONFIGS = {
     topk_group: 1,
     norm_topk_prob: true,
   },
+  mixtral: { ...LLAMA, model_type: "mixtral", num_local_experts: 4, num_key_value_heads: 1, sliding_window: 3 },
+  olmoe: { ...LLAMA, model_type: "olmoe", num_experts: 4, num_experts_per_tok: 2, clip_qkv: 0.8, attention_bias: true },
+  "qwen2-moe": {
+    ...LLAMA,
+    model_type: "qwen2_moe",
+    num_experts: 4,
+    num_experts_per_tok: 2,
+    moe_intermediate_size: 5,
+    shared_expert_intermediate_size: 7,
+    mlp_only_layers: [1],
+  },
+  "qwen3-moe": { ...LLAMA, model_type: "qwen3_moe", num_experts: 4, num_experts_per_tok: 2, head_dim: 6 },
   "dynamic-moe": { ...LLAMA, model_type: "llama", num_experts: 4, top_p_threshold: 0.5, expert_frequency: 2 },
   "moe-plus-plus": { ...LLAMA, model_type: "MoE++", num_experts: [6], pad_token_id: 0 },
   rmoe: {

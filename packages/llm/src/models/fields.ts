@@ -39,15 +39,16 @@ interface DecoderSizes {
   hidden_size: number;
   num_attention_heads: number;
   num_key_value_heads?: number | null | undefined;
+  head_dim?: number | null | undefined;
   max_position_embeddings: number;
   rope_theta: number;
 }
 
 /** Sizes of Llama's attention. */
-export function headsOf({ hidden_size, num_attention_heads: numHeads, num_key_value_heads }: DecoderSizes) {
-  return { numHeads, numKeyValueHeads: num_key_value_heads ?? numHeads, headDim: hidden_size / numHeads };
+export function headsOf({ hidden_size, num_attention_heads: numHeads, num_key_value_heads, head_dim }: DecoderSizes) {
+  return { numHeads, numKeyValueHeads: num_key_value_heads ?? numHeads, headDim: head_dim ?? hidden_size / numHeads };
 }
 
-export function rotaryOf({ max_position_embeddings, rope_theta: theta, ...config }: DecoderSizes): RotaryTableOptions {
-  return { maxPositions: max_position_embeddings, dim: config.hidden_size / config.num_attention_heads, theta };
+export function rotaryOf(config: DecoderSizes): RotaryTableOptions {
+  return { maxPositions: config.max_position_embeddings, dim: headsOf(config).headDim, theta: config.rope_theta };
 }

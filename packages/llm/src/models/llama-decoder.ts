@@ -1,5 +1,5 @@
 import type { Device } from "@moebius/runtime/device";
-import { normal, SelfAttention } from "@moebius/runtime/nn";
+import { normal, SelfAttention, type SelfAttentionOptions } from "@moebius/runtime/nn";
 import type { DecoderOptions } from "../decoder.ts";
 import { DecoderLayer, type FeedForward } from "../decoder-layer.ts";
 import { headsOf, rotaryOf } from "./fields.ts";
@@ -10,6 +10,7 @@ interface LlamaConfig {
   num_hidden_layers: number;
   num_attention_heads: number;
   num_key_value_heads?: number | null | undefined;
+  head_dim?: number | null | undefined;
   max_position_embeddings: number;
   rope_theta: number;
   rms_norm_eps: number;
@@ -21,6 +22,8 @@ interface LlamaConfig {
 interface LlamaLayers {
   /** The feed-forward block of a layer. */
   feedForward: (layer: number) => FeedForward;
+  /** What the family's attention has beyond Llama's. */
+  attention?: (layer: number) => Partial<SelfAttentionOptions>;
   names?: { inputNorm?: string; postAttentionNorm?: string; feedForward?: string };
 }
 
@@ -28,7 +31,7 @@ interface LlamaLayers {
 export function llamaDecoder(
   device: Device,
   config: LlamaConfig,
-  { feedForward, names }: LlamaLayers,
+  { feedForward, attention, names }: LlamaLayers,
 ): Omit<DecoderOptions, "layout"> {
   const { hidden_size: hiddenSize, rms_norm_eps: normEpsilon } = config;
   const initializer = normal(config.initializer_range);
@@ -37,7 +40,14 @@ export function llamaDecoder(
     new DecoderLayer(device, {
       hiddenSize,
       normEpsilon,
-      attention: new SelfAttention(device, { hiddenSize, numHeads, numKeyValueHeads, initializer }),
+      attention: new SelfAttention(device, {
+        hiddenSize,
+        numHeads,
+        numKeyValueHeads,
+        headDim,
+        initializer,
+        ...attention?.(index),
+      }),
       feedForward: feedForward(index),
       ...(names ? { names } : {}),
     });

@@ -1,12 +1,14 @@
 import type { Device } from "../../device/device.ts";
 import { ConfigError } from "../../device/errors.ts";
 import { attention } from "../../ops/attention.ts";
+import { clamp } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
 import { rotary } from "../../ops/rotary.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Initializer } from "../initializers.ts";
 import { Linear } from "../linear.ts";
 import { Module } from "../module.ts";
+import { RmsNorm } from "../norm.ts";
 
 export interface SelfAttentionOptions {
   hiddenSize: number;
@@ -14,8 +16,19 @@ export interface SelfAttentionOptions {
   /** Fewer than numHeads: neighbouring query heads share a key/value head. Default numHeads. */
   numKeyValueHeads?: number;
   headDim?: number;
-  /** Biases of the query, key and value projections; the output projection has none. */
+  /** Biases of the query, key and value projections. Default false */
   queryKeyValueBias?: boolean;
+  /** And of the output projection. Default false */
+  outputBias?: boolean;
+  /**
+   * RMS norms of queries and keys before they turn: over the whole projection (OLMoE) or over each head with one weight (Qwen3); called
+   * q_norm and k_norm. Default: none
+   */
+  queryKeyNorm?: { over: "projection" | "head"; epsilon: number } | undefined;
+  /** Queries, keys and values beyond ± this are cut off, after the norms. Default: none */
+  clip?: number | undefined;
+  /** A query sees only keys less than this far back, itself included. Default: all */
+  slidingWindow?: number | undefined;
   initializer?: Initializer;
 }
 
@@ -45,6 +58,10 @@ export class SelfAttention extends Module {
   readonly key: Linear;
   readonly value: Linear;
   readonly output: Linear;
+  readonly queryNorm: RmsNorm | undefined;
+  readonly keyNorm: RmsNorm | undefined;
+  readonly #clip: number | undefined;
+  readonly #slidingWindow: number | undefined;
 
   constructor(device: Device, options: SelfAttentionOptions) {
     super(device);
@@ -70,22 +87,48 @@ export class SelfAttention extends Module {
     this.value = this.child("v_proj", project(numKeyValueHeads));
     this.output = this.child(
       "o_proj",
-      new Linear(device, { inFeatures: numHeads * headDim, outFeatures: hiddenSize, ...init }),
+      new Linear(device, {
+        inFeatures: numHeads * headDim,
+        outFeatures: hiddenSize,
+        bias: options.outputBias ?? false,
+        ...init,
+      }),
     );
+    const { queryKeyNorm: norm } = options;
+    const normOf = (name: string, heads: number) =>
+      norm && this.child(name, new RmsNorm(device, norm.over === "head" ? headDim : heads * headDim, norm.epsilon));
+    this.queryNorm = normOf("q_norm", numHeads);
+    this.keyNorm = normOf("k_norm", numKeyValueHeads);
+    this.#clip = options.clip;
+    this.#slidingWindow = options.slidingWindow;
   }
 
   /** @param x [B, T, H] @returns [B, T, H] */
   forward(x: Tensor<"f32">, { cos, sin, keyMask, cache }: AttentionContext): Tensor<"f32"> {
     const [B, T] = [x.axis(0), x.axis(1)];
-    const heads = (projected: Tensor<"f32">, count: number) => reshape(projected, [B, T, count, this.#headDim]);
     const offset = cache?.length ?? 0;
-    const q = rotary(heads(this.query.forward(x), this.#numHeads), cos, sin, { offset });
-    const k = rotary(heads(this.key.forward(x), this.#numKeyValueHeads), cos, sin, { offset });
-    const v = heads(this.value.forward(x), this.#numKeyValueHeads);
+    const heads = (projected: Tensor<"f32">, count: number) => reshape(projected, [B, T, count, this.#headDim]);
+    const cut = (values: Tensor<"f32">) => (this.#clip === undefined ? values : clamp(values, -this.#clip, this.#clip));
+    // A norm over a head has that head's size, one over the projection is applied before the split.
+    const normalised = (projected: Tensor<"f32">, count: number, norm: RmsNorm | undefined) => {
+      if (!norm) return heads(cut(projected), count);
+      const isWhole = norm.weight.size === projected.axis(-1);
+      return isWhole ? heads(cut(norm.forward(projected)), count) : cut(norm.forward(heads(projected, count)));
+    };
+    const turned = (projected: Tensor<"f32">, count: number, norm: RmsNorm | undefined) =>
+      rotary(normalised(projected, count, norm), cos, sin, { offset });
+    const q = turned(this.query.forward(x), this.#numHeads, this.queryNorm);
+    const k = turned(this.key.forward(x), this.#numKeyValueHeads, this.keyNorm);
+    const v = heads(cut(this.value.forward(x)), this.#numKeyValueHeads);
+    const options = {
+      causal: true,
+      keyMask,
+      ...(this.#slidingWindow === undefined ? {} : { slidingWindow: this.#slidingWindow }),
+    };
     const past = cache?.append(k, v);
     const mixed = past
-      ? attention(q, past.k, past.v, { causal: true, keyMask, keyLength: past.length, queryOffset: offset })
-      : attention(q, k, v, { causal: true, keyMask });
+      ? attention(q, past.k, past.v, { ...options, keyLength: past.length, queryOffset: offset })
+      : attention(q, k, v, options);
     return this.output.forward(reshape(mixed, [B, T, this.#numHeads * this.#headDim]));
   }
 }
