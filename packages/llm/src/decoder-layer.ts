@@ -3,6 +3,7 @@ import {
   type MomentumOptions,
   type MomentumState,
   momentumStep,
+  type ProductRouting,
   type RouteContext,
   type Routing,
 } from "@moebius/runtime/moe";
@@ -24,6 +25,10 @@ export interface FeedForwardOutput {
   routed?: F32;
   /** Absent in dense blocks. */
   routing?: Routing;
+  /** Of blocks whose experts are products of keys. */
+  product?: ProductRouting;
+  /** For the next layer. Default: that of `routing` */
+  state?: unknown;
 }
 
 /** A dense or a sparse block: [B, T, H] to [B, T, H]. */
@@ -78,17 +83,17 @@ export class DecoderLayer extends Module {
   ): LayerTrace {
     const attention = this.attention.forward(this.inputNorm.forward(x), attentionContext);
     const middle = add(x, attention);
-    let made: FeedForwardOutput | undefined;
+    const outputs: FeedForwardOutput[] = [];
     const block = (input: F32): F32 => {
       const output = this.feedForward.forward(this.postAttentionNorm.forward(input), context);
-      made = "y" in output ? output : { y: output };
+      const made = "y" in output ? output : { y: output };
+      outputs.push(made);
       return made.y;
     };
-    if (!this.momentum) {
-      const hidden = add(middle, block(middle));
-      return { ...(made as unknown as FeedForwardOutput), hidden, attention, momentum };
-    }
-    const step = momentumStep(middle, block, this.momentum, momentum);
-    return { ...(made as unknown as FeedForwardOutput), hidden: step.y, attention, momentum: step.state };
+    const step = this.momentum
+      ? momentumStep(middle, block, this.momentum, momentum)
+      : { y: add(middle, block(middle)), state: momentum }; // others pass it on
+    const made = outputs[0] as FeedForwardOutput;
+    return { ...made, hidden: step.y, attention, momentum: step.state };
   }
 }

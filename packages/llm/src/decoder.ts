@@ -123,7 +123,7 @@ export class MoeDecoder extends Module {
       const before = layers.at(-1);
       const context = { state, mask, tokenIds, training, key: key?.fold(index) };
       const trace = layer.forward(before?.hidden ?? embedded, attention, context, before?.momentum);
-      if (trace.routing) state = trace.routing.state;
+      state = trace.state ?? trace.routing?.state ?? state;
       layers.push(trace);
     }
     const last = this.norm.forward(layers.at(-1)?.hidden ?? embedded);

@@ -20,5 +20,6 @@ export { type DeepseekV3Config, deepseekV3Decoder } from "./models/deepseek-v3.t
 export { dynamicMoeDecoder } from "./models/dynamic-moe.ts";
 export { mixtralDecoder } from "./models/mixtral.ts";
 export { moePlusPlusDecoder } from "./models/moe-plus-plus.ts";
+export { monetDecoder } from "./models/monet.ts";
 export { qwenMoeDecoder } from "./models/qwen-moe.ts";
 export { rmoeDecoder } from "./models/rmoe.ts";

@@ -6,6 +6,7 @@ import { deepseekV3Decoder } from "./models/deepseek-v3.ts";
 import { dynamicMoeDecoder } from "./models/dynamic-moe.ts";
 import { mixtralDecoder } from "./models/mixtral.ts";
 import { moePlusPlusDecoder } from "./models/moe-plus-plus.ts";
+import { monetDecoder } from "./models/monet.ts";
 import { qwenMoeDecoder } from "./models/qwen-moe.ts";
 import { rmoeDecoder } from "./models/rmoe.ts";
 
@@ -18,6 +19,7 @@ const FAMILIES: Readonly<Record<string, MakeDecoder>> = {
   llama_moe_rnn: rmoeDecoder,
   mixtral: mixtralDecoder,
   "MoE++": moePlusPlusDecoder,
+  monet: monetDecoder,
   olmoe: qwenMoeDecoder,
   qwen2_moe: qwenMoeDecoder,
   qwen3_moe: qwenMoeDecoder,

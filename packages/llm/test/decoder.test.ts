@@ -55,6 +55,7 @@ const CONFIGS = {
   "qwen3-moe": { ...LLAMA, model_type: "qwen3_moe", num_experts: 4, num_experts_per_tok: 2, head_dim: 6 },
   "dynamic-moe": { ...LLAMA, model_type: "llama", num_experts: 4, top_p_threshold: 0.5, expert_frequency: 2 },
   "moe-plus-plus": { ...LLAMA, model_type: "MoE++", num_experts: [6], pad_token_id: 0 },
+  monet: { ...LLAMA, model_type: "monet", moe_experts: 4, moe_heads: 2, moe_dim: 4, moe_topk: 2, moe_groups: 2 },
   rmoe: {
     ...LLAMA,
     model_type: "llama_moe_rnn",
@@ -132,6 +133,8 @@ describe("decoders", () => {
     expect(() => decoderFromConfig(device, { ...CONFIGS.deepseek, n_routed_experts: 0 }, "a/config.json")).toThrow(
       "a/config.json: n_routed_experts must be a whole number of at least 1, got 0",
     );
+    const wrong = { ...CONFIGS.monet, moe_topk: 0, hidden_act: "silu", attention_bias: true };
+    expect(() => decoderFromConfig(device, wrong)).toThrow(/hidden_act must be "relu2" or "gelu".*moe_topk must be/);
     using model = made(CONFIGS.deepseek);
     const generate = (prompts: number[][], maxTokens = 2) => generateGreedy(model, prompts, { maxTokens }).next();
     await expect(generate([[1, 11]])).rejects.toThrow("prompt 0 has the id 11 at position 1, expected 0 to 10");

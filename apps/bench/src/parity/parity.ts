@@ -13,7 +13,6 @@ import { gatesSmoeDropout } from "./systems/gates-smoe-dropout.ts";
 import { gatesSwitch } from "./systems/gates-switch.ts";
 import { gatesVMoe } from "./systems/gates-v-moe.ts";
 import { momentumLayers, momentumModel } from "./systems/momentum.ts";
-import { monet } from "./systems/monet.ts";
 import { preGated } from "./systems/pre-gated.ts";
 import { timeMoe } from "./systems/time-moe.ts";
 import { unionOfExperts } from "./systems/union-of-experts.ts";
@@ -32,7 +31,6 @@ const SYSTEMS: readonly ParitySystem[] = [
   momentumLayers,
   momentumModel,
   timeMoe,
-  monet,
   preGated,
   unionOfExperts,
 ];

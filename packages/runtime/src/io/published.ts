@@ -3,7 +3,7 @@ import type { Module, Parameter } from "../nn/module.ts";
 import { formatShape, type Shape } from "../tensor/shape.ts";
 import type { Checkpoint } from "./checkpoint-folder.ts";
 import type { WritableTensor } from "./safetensors-write.ts";
-import { toFloat32 } from "./widen.ts";
+import { toFloat32, toInt32 } from "./widen.ts";
 
 /** Where a piece of a parameter stands in published checkpoints: a tensor, or a run of its rows. */
 export interface PublishedPart {
@@ -40,7 +40,7 @@ const rowsOf = ({ shape, rows }: PublishedPart): readonly [number, number] => ro
 const rowSize = ({ shape }: PublishedPart): number => shape.slice(1).reduce((size, length) => size * length, 1);
 
 /**
- * Fills a model with a checkpoint in a published layout (f32, f16 or bf16), one parameter in memory at a time.
+ * Fills a model with a checkpoint in a published layout (f32, f16, bf16 or integers), one parameter in memory at a time.
  * @param options.ignore tensors that are derived from the config, such as stored rotary tables
  * @throws {CheckpointError} naming the first tensor that is missing, left over or of another shape; nothing is loaded then
  */
@@ -57,7 +57,10 @@ export async function loadPublished(
     for (const part of layout(name, parameter.shape)) {
       const [from, to] = rowsOf(part);
       const width = rowSize(part);
-      values.set(toFloat32(await checkpoint.read(part.name)).subarray(from * width, to * width), at);
+      const stored = await checkpoint.read(part.name);
+      // Counters, such as those of batch norms, are integers.
+      const numbers = /^[IU]/.test(stored.dtype) ? Float32Array.from(toInt32(stored)) : toFloat32(stored);
+      values.set(numbers.subarray(from * width, to * width), at);
       at += (to - from) * width;
     }
     parameter.write(values);
