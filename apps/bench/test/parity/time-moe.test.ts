@@ -145,8 +145,8 @@ describe("what parity says", () => {
     const [folder, device] = [await temporaryFolder(), await testDevice()];
     await expect(runGolden(folder, device)).rejects.toThrow(`${folder}: has no config.json`);
     await writeGolden(folder, device, small);
-    await writeFile(path.join(folder, "config.json"), '{ "model_type": "mixtral" }');
-    await expect(runGolden(folder, device)).rejects.toThrow('no system recognises model_type "mixtral"');
+    await writeFile(path.join(folder, "config.json"), '{ "model_type": "gpt_oss" }');
+    await expect(runGolden(folder, device)).rejects.toThrow('no system recognises model_type "gpt_oss"');
     await writeFile(path.join(folder, "config.json"), "{");
     await expect(runGolden(folder, device)).rejects.toThrow("config.json: is no JSON");
   });
