@@ -4,6 +4,7 @@ import { expertPerTensor } from "@moebius/runtime/io";
 import {
   balanceLoss,
   type Experts,
+  LOSS_COEFFICIENTS,
   MoeLayer,
   type MomentumOptions,
   type Router,
@@ -96,7 +97,8 @@ export function layersWith<State>(
 }
 
 /** The balance loss of most of these papers, with its usual coefficient. */
-export const balanced: NonNullable<LabParts["auxLoss"]> = (routings) => scale(balanceLoss(routings), 0.01);
+export const balanced: NonNullable<LabParts["auxLoss"]> = (routings) =>
+  scale(balanceLoss(routings), LOSS_COEFFICIENTS.balance);
 
 /** A variant that is nothing but MoE layers around a router, with the balance loss. */
 export function plainVariant(

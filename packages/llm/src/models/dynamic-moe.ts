@@ -1,6 +1,6 @@
 import type { Device } from "@moebius/runtime/device";
 import { expertPerTensor, parseConfigWith } from "@moebius/runtime/io";
-import { balanceLoss, entropyLoss, MoeLayer, SwigluExperts, TopPRouter } from "@moebius/runtime/moe";
+import { balanceLoss, entropyLoss, LOSS_COEFFICIENTS, MoeLayer, SwigluExperts, TopPRouter } from "@moebius/runtime/moe";
 import { Module, normal, SwigluFeedForward } from "@moebius/runtime/nn";
 import { add, scale } from "@moebius/runtime/ops";
 import type { Tensor } from "@moebius/runtime/tensor";
@@ -42,10 +42,6 @@ class DenseBlock extends Module {
   }
 }
 
-/** The published coefficients: of the balance loss, and of the entropy that keeps the experts of a token few. */
-const BALANCE = 1e-2;
-const DYNAMIC = 1e-4;
-
 /**
  * Dynamic MoE: top-p routing, so that a token takes as many experts as the router is unsure of. Its config.json says model_type "llama";
  * the key top_p_threshold tells it from Llama. Grouped heads and rope_theta are ignored, as its code does.
@@ -71,8 +67,8 @@ export function dynamicMoeDecoder(device: Device, published: unknown, source = "
     ignore: /rotary_emb\.inv_freq$/,
     auxLoss: (routings, { mask }) =>
       add(
-        scale(routings.map((routing) => balanceLoss([routing], { mask })).reduce(add), BALANCE),
-        scale(entropyLoss(routings, { mask }), DYNAMIC),
+        scale(routings.map((routing) => balanceLoss([routing], { mask })).reduce(add), LOSS_COEFFICIENTS.balance),
+        scale(entropyLoss(routings, { mask }), LOSS_COEFFICIENTS.entropy),
       ),
   });
 }

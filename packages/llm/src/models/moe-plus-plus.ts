@@ -4,6 +4,7 @@ import {
   type GatingResidual,
   GatingResidualRouter,
   heterogeneousBalanceLoss,
+  LOSS_COEFFICIENTS,
   MoeLayer,
   ZeroComputationExperts,
 } from "@moebius/runtime/moe";
@@ -39,8 +40,6 @@ const schema = z
 /** Experts that a token takes, and those of the release that compute next to nothing. */
 const TOP_K = 2;
 const SPECIAL = { constant: 2, copy: 1, zero: 1 };
-/** The published coefficient of the balance loss. */
-const BALANCE = 0.01;
 
 /**
  * MoE++: of the experts of a layer two are constant, one copies and one is zero, and routers see the scores of the layer before.
@@ -81,7 +80,7 @@ export function moePlusPlusDecoder(device: Device, published: unknown, source = 
     auxLoss: (routings, { mask }) =>
       scale(
         routings.map((routing) => heterogeneousBalanceLoss(routing, { mask, numTrueExperts })).reduce(add),
-        BALANCE,
+        LOSS_COEFFICIENTS.heterogeneousBalance,
       ),
   });
 }

@@ -13,6 +13,7 @@ export {
 } from "./attention-heads/mixture-of-attention-heads.ts";
 export { stickBreakingAttention } from "./attention-heads/stick-breaking-attention.ts";
 export { type CapacityOptions, evenShareCapacity, type VisionCapacityOptions, visionCapacity } from "./capacity.ts";
+export { LOSS_COEFFICIENTS } from "./coefficients.ts";
 export { CometRouter, type CometRouterOptions } from "./comet/comet-router.ts";
 export { DSelectKRouter, type DSelectKRouterOptions, reachabilityLoss } from "./comet/dselect-k-router.ts";
 export {
@@ -59,7 +60,7 @@ export { domainExperts, ExpertUsage, topExperts } from "./monet/expert-usage.ts"
 export type { HeadStatistics } from "./monet/head-norm.ts";
 export { HorizontalExperts } from "./monet/horizontal-experts.ts";
 export { type MonetActivation, MonetExperts, type MonetExpertsOptions } from "./monet/monet-experts.ts";
-export { ambiguityLoss, MONET_LOSS_COEF, uniformityLoss } from "./monet/monet-losses.ts";
+export { ambiguityLoss, uniformityLoss } from "./monet/monet-losses.ts";
 export { MonetRouter, type MonetRouterOptions, type ProductRouting } from "./monet/monet-router.ts";
 export { VerticalExperts } from "./monet/vertical-experts.ts";
 export { combinePadded, dispatchPadded } from "./padded.ts";

@@ -1,6 +1,7 @@
 import type { Device } from "@moebius/runtime/device";
 import {
   CometRouter,
+  LOSS_COEFFICIENTS,
   PermutationLearner,
   permutationEntropy,
   type SelectorRouting,
@@ -12,8 +13,7 @@ import { type LabRun, type LabSystem, labModel, moeLayers, plainVariant, SIZES }
 
 const { hiddenSize, numExperts } = SIZES;
 const NUM_TREES = 2;
-/** Of the selectors' entropy, and of the permutation's. */
-const [SELECTORS, PERMUTATION] = [0.05, 1e-4];
+const { selectorEntropy: SELECTORS, permutationEntropy: PERMUTATION } = LOSS_COEFFICIENTS;
 
 /** @param searches whether the order of the experts is learned, in the first fifth of the run */
 function comet(device: Device, vocabSize: number, searches: boolean, steps = 1): LabRun {

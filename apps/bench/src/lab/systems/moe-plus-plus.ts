@@ -2,6 +2,7 @@ import {
   type GatingResidual,
   GatingResidualRouter,
   heterogeneousBalanceLoss,
+  LOSS_COEFFICIENTS,
   TopKRouter,
   ZeroComputationExperts,
 } from "@moebius/runtime/moe";
@@ -30,7 +31,7 @@ const withShare = (zeroComputationShare: number): LabVariant => ({
             routings
               .map((routing) => heterogeneousBalanceLoss(routing, { numTrueExperts, zeroComputationShare }))
               .reduce(add),
-            0.01,
+            LOSS_COEFFICIENTS.heterogeneousBalance,
           ),
       }),
     };

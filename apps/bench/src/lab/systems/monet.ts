@@ -6,7 +6,7 @@ import {
   ExpertMask,
   ExpertUsage,
   HorizontalExperts,
-  MONET_LOSS_COEF,
+  LOSS_COEFFICIENTS,
   type MonetExperts,
   MonetRouter,
   type ProductRouting,
@@ -59,7 +59,7 @@ function monetRun(device: Device, vocabSize: number, Experts: Kind): LabRun & { 
       const { crossEntropy } = model.loss(ids, ids, { training: true, key });
       const routings = blocks.flatMap(({ routing }) => routing ?? []);
       for (const [layer, { router }] of blocks.entries()) router.updateStatistics(routings[layer] as ProductRouting);
-      const aux = scale(add(uniformityLoss(routings), ambiguityLoss(routings)), MONET_LOSS_COEF);
+      const aux = scale(add(uniformityLoss(routings), ambiguityLoss(routings)), LOSS_COEFFICIENTS.monet);
       return { loss: add(crossEntropy, aux) };
     },
   };

@@ -8,9 +8,6 @@ import type { ProductRouting } from "./monet-router.ts";
 
 type F32 = Tensor<"f32">;
 
-/** λ of the training loss, cross-entropy + λ · (uniformity + ambiguity). */
-export const MONET_LOSS_COEF = 1e-3;
-
 /** Keeps the logarithm of a key that no token chose finite. */
 const EPSILON = 1e-8;
 
