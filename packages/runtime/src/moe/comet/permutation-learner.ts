@@ -1,13 +1,13 @@
 import { munkres } from "munkres";
 import type { Device } from "../../device/device.ts";
 import { ConfigError, ValueError } from "../../device/errors.ts";
-import { zeros } from "../../kernels/fill.ts";
+import { sinkhornBackward, sinkhornForward } from "../../kernels/sinkhorn.ts";
 import { uniform } from "../../nn/initializers.ts";
 import { Module, type Parameter } from "../../nn/module.ts";
-import { add, addScalar, divide, exp, log, multiply, scale, subtract } from "../../ops/elementwise.ts";
-import { reshape, transpose } from "../../ops/layout.ts";
+import { add, addScalar, divide, log, multiply, scale } from "../../ops/elementwise.ts";
+import { reshape } from "../../ops/layout.ts";
 import { sum } from "../../ops/reduction.ts";
-import { logSumExp } from "../../ops/softmax.ts";
+import { differentiable } from "../../ops/tape.ts";
 import { keep } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 
@@ -101,19 +101,20 @@ export function cooling(step: number, steps: number): { temperature: number; ite
 /**
  * Rows, then columns over their sums, `iterations` times, in logarithms: exp(L − u − v), where u and v are the logarithms of what was
  * divided by.
- * @param logits L [m, E, E]
+ * @param logits L [m, E, E], E up to 1024
+ * @throws {ShapeError} for matrices that are not square, or too large
+ * @throws {ConfigError} for a number of iterations that is not positive
  * @see Sinkhorn 1964, doi 10.1214/aoms/1177703591; Mena et al. 2018, arXiv:1802.08665
  */
 export function sinkhorn(logits: F32, iterations: number): F32 {
-  const [m, E] = [logits.axis(0), logits.axis(1)];
-  const turned = transpose(logits);
-  let u: F32;
-  let v: F32 = zeros(logits.device, [m, 1, E], "f32");
-  for (let i = 0; ; i++) {
-    u = reshape(logSumExp(subtract(logits, v)), [m, 1, E]);
-    v = reshape(logSumExp(subtract(turned, u)), [m, 1, E]);
-    if (i >= iterations - 1) return exp(subtract(subtract(logits, v), reshape(u, [m, E, 1])));
-  }
+  if (!(Number.isInteger(iterations) && iterations >= 1))
+    throw new ConfigError(`sinkhorn: ${iterations} iterations, expected a positive integer`);
+  const { out, history } = sinkhornForward(logits, iterations);
+  differentiable("sinkhorn", [logits], [out], [logits, history], ([dp], [logits, history]) => [
+    sinkhornBackward(logits as F32, history as F32, dp as F32),
+  ]);
+  history.dispose();
+  return out;
 }
 
 /** The permutations of largest total weight. @param weights [m, E, E] */

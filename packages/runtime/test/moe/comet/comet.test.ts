@@ -119,6 +119,31 @@ describe("PermutationLearner", () => {
         expect(rows.slice(5 * m, 5 * m + 5).reduce((sum, row) => sum + (row[c] as number), 0)).toBeCloseTo(1, 4);
   });
 
+  test.each([
+    [1, 1],
+    [5, 1],
+    [4, 7],
+    [70, 3],
+  ])("Sinkhorn of %i rows, %i iterations: values and gradients of float64", async (n, iterations) => {
+    await checkOp(device, {
+      op: (logits) => sinkhorn(logits, iterations),
+      reference: (logits) => {
+        const out = new Float64Array(logits.length);
+        for (let m = 0; m < 2; m++) {
+          let p = rowsOf(logits.slice(m * n * n, (m + 1) * n * n), n).map((row) => row.map(Math.exp));
+          const turn = (rows: number[][]) => rows.map((_, i) => rows.map((row) => row[i] as number));
+          const shares = (rows: number[][]) =>
+            rows.map((row) => row.map((value) => value / row.reduce((a, b) => a + b, 0)));
+          for (let t = 0; t < iterations; t++) p = turn(shares(turn(shares(p))));
+          out.set(p.flat(), m * n * n);
+        }
+        return out;
+      },
+      inputs: [{ shape: [2, n, n], low: -2, high: 2 }],
+      tolerance: 5e-6,
+    });
+  });
+
   test("the entropy is 0 for a permutation and largest for even shares", async () => {
     const of = async (values: number[]) => {
       const p = tensor(device, Float32Array.from(values), [1, 2, 2]);
