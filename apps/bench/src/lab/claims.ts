@@ -20,7 +20,8 @@ What papers say, and what our code shows of it at a small scale. Written by \`np
 again. All variants of an experiment have the same data, seeds, steps and learning rate, and nothing is tuned for one of them. The model
 reads characters of Tiny Shakespeare: ${SIZES.numLayers} layers, width ${SIZES.hiddenSize}, windows of ${SIZES.length}. Losses are of the validation text, in nats a character, means over the seeds
 with their standard deviation; "load" is the busiest expert's share over an even one; Mflop are million multiply-adds a token, without
-attention's scores; seconds are those of training.
+attention's scores; seconds are those of training, on a machine that did other work as well. The runs are short: what is within noise here
+may show at the papers' scale.
 `;
 
 /** Writes an experiment's section into the file of claims, in the place of an older one. */

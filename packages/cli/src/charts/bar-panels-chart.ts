@@ -34,7 +34,7 @@ export function barPanelsSpec({ title, subtitle, rows, panels }: BarPanelsChart)
         type: "nominal" as const,
         sort: [...names],
         title: null,
-        axis: index === 0 ? { labelLimit: 320 } : { labels: false, ticks: false },
+        axis: index === 0 ? { labelLimit: 520 } : { labels: false, ticks: false },
       };
       return {
         width: panelWidth,

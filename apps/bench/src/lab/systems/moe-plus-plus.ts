@@ -8,6 +8,7 @@ import {
 } from "@moebius/runtime/moe";
 import { add, scale } from "@moebius/runtime/ops";
 import { type LabSystem, type LabVariant, labModel, layersWith, plainVariant, SIZES } from "../lab-model.ts";
+import { signed } from "../summary.ts";
 
 const { hiddenSize, numExperts: numTrueExperts, intermediateSize } = SIZES;
 const SPECIAL = { constant: 2, copy: 1, zero: 1 };
@@ -52,7 +53,10 @@ export const moePlusPlus: LabSystem = {
   ],
   expects: [["MoE++, tau 0.75", "MoE, top-2 of 8"]],
   observe: (figures) =>
-    ["MoE++, tau 0.75", "MoE++, tau 0.25"].map(
-      (name) => `${name}: ${figures(name).activeExperts.toFixed(2)} true experts a token`,
-    ),
+    ["MoE++, tau 0.75", "MoE++, tau 0.25"].map((name) => {
+      const [ours, theirs] = [figures(name), figures("MoE, top-2 of 8")];
+      const loss = 100 * (ours.loss / theirs.loss - 1);
+      const isShown = ours.activeExperts < 1.9 && loss < 1;
+      return `${name}: ${ours.activeExperts.toFixed(2)} true experts a token at ${signed(loss, 1)} % loss: ${isShown ? "shown" : "not shown"}`;
+    }),
 };
