@@ -21,7 +21,7 @@ again. All variants of an experiment have the same data, seeds, steps and learni
 reads characters of Tiny Shakespeare: ${SIZES.numLayers} layers, width ${SIZES.hiddenSize}, windows of ${SIZES.length}. Losses are of the validation text, in nats a character, means over the seeds
 with their standard deviation; "load" is the busiest expert's share over an even one; Mflop are million multiply-adds a token, without
 attention's scores; seconds are those of training, on a machine that did other work as well. The runs are short: what is within noise here
-may show at the papers' scale.
+may show at the papers' scale. \`npm run lab -- gates\` runs all and draws [gates.png](gates.png).
 `;
 
 /** Writes an experiment's section into the file of claims, in the place of an older one. */
