@@ -1,5 +1,5 @@
 import type { Device } from "@moebius/runtime/device";
-import { expertPerTensor, parseConfigWith } from "@moebius/runtime/io";
+import { parseConfigWith } from "@moebius/runtime/io";
 import {
   HorizontalExperts,
   type MonetExperts,
@@ -76,6 +76,6 @@ export function monetDecoder(device: Device, published: unknown, source = "confi
       feedForward: (layer) => new MonetBlock(device, config, layer),
       names: { feedForward: "" },
     }),
-    layout: expertPerTensor(),
+    layout: (name, shape) => [{ name, shape, isInteger: name.endsWith("num_batches_tracked") }],
   });
 }

@@ -12,6 +12,8 @@ export interface PublishedPart {
   readonly shape: Shape;
   /** First row and the one after the last. Default: all */
   readonly rows?: readonly [number, number];
+  /** A counter, stored as an integer. Default false */
+  readonly isInteger?: boolean;
 }
 
 /** The pieces of a parameter, in the order in which they are stacked. */
@@ -40,7 +42,7 @@ const rowsOf = ({ shape, rows }: PublishedPart): readonly [number, number] => ro
 const rowSize = ({ shape }: PublishedPart): number => shape.slice(1).reduce((size, length) => size * length, 1);
 
 /**
- * Fills a model with a checkpoint in a published layout (f32, f16, bf16 or integers), one parameter in memory at a time.
+ * Fills a model with a checkpoint in a published layout (f32, f16 or bf16), one parameter in memory at a time.
  * @param options.ignore tensors that are derived from the config, such as stored rotary tables
  * @throws {CheckpointError} naming the first tensor that is missing, left over or of another shape; nothing is loaded then
  */
@@ -58,8 +60,8 @@ export async function loadPublished(
       const [from, to] = rowsOf(part);
       const width = rowSize(part);
       const stored = await checkpoint.read(part.name);
-      // Counters, such as those of batch norms, are integers.
-      const numbers = /^[IU]/.test(stored.dtype) ? Float32Array.from(toInt32(stored)) : toFloat32(stored);
+      const numbers =
+        part.isInteger && /^[IU]/.test(stored.dtype) ? Float32Array.from(toInt32(stored)) : toFloat32(stored);
       values.set(numbers.subarray(from * width, to * width), at);
       at += (to - from) * width;
     }

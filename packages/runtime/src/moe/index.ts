@@ -22,7 +22,6 @@ export {
   PermutationLearner,
   type PermutationLearnerOptions,
   permutationEntropy,
-  sinkhorn,
 } from "./comet/permutation-learner.ts";
 export { PermutedRouter } from "./comet/permuted-router.ts";
 export { type SelectorContext, type SelectorRouting, selectorEntropy } from "./comet/selector-routing.ts";

@@ -14,6 +14,7 @@ export * from "./regression-loss.ts";
 export * from "./rotary.ts";
 export { combineLinear, expandLinear, type GroupedRows } from "./row-groups.ts";
 export { type SelfTestResult, selfTest } from "./self-test/self-test.ts";
+export { sinkhorn } from "./sinkhorn.ts";
 export * from "./softmax.ts";
 export * from "./swiglu.ts";
 export { differentiable, type Gradient, stopGradient, Tape, type Vjp } from "./tape.ts";

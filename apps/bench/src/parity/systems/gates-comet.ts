@@ -10,9 +10,8 @@ import {
   type SelectorContext,
   type SelectorRouting,
   selectorEntropy,
-  sinkhorn,
 } from "@moebius/runtime/moe";
-import { add, multiply, reshape, scale, softmax, sum, Tape, transpose } from "@moebius/runtime/ops";
+import { add, multiply, reshape, scale, sinkhorn, softmax, sum, Tape, transpose } from "@moebius/runtime/ops";
 import { scope, type Tensor, tensor } from "@moebius/runtime/tensor";
 import type { Tolerance } from "../compare.ts";
 import { EXACT, type GateCase, GRADIENT, gateCases, OUTPUT } from "../gate-case.ts";

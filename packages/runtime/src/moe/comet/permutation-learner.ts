@@ -1,13 +1,12 @@
 import { munkres } from "munkres";
 import type { Device } from "../../device/device.ts";
 import { ConfigError, ValueError } from "../../device/errors.ts";
-import { sinkhornBackward, sinkhornForward } from "../../kernels/sinkhorn.ts";
 import { uniform } from "../../nn/initializers.ts";
 import { Module, type Parameter } from "../../nn/module.ts";
 import { add, addScalar, divide, log, multiply, scale } from "../../ops/elementwise.ts";
 import { reshape } from "../../ops/layout.ts";
 import { sum } from "../../ops/reduction.ts";
-import { differentiable } from "../../ops/tape.ts";
+import { sinkhorn } from "../../ops/sinkhorn.ts";
 import { keep } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 
@@ -96,25 +95,6 @@ export class PermutationLearner extends Module {
 export function cooling(step: number, steps: number): { temperature: number; iterations: number } {
   const share = Math.min(1, step / steps);
   return { temperature: 10 ** (-3 - 4 * share), iterations: Math.trunc(20 + 130 * share) };
-}
-
-/**
- * Rows, then columns over their sums, `iterations` times, in logarithms: exp(L − u − v), where u and v are the logarithms of what was
- * divided by.
- * @param logits L [m, E, E], E up to 1024
- * @throws {ShapeError} for matrices that are not square, or too large
- * @throws {ConfigError} for a number of iterations that is not positive
- * @see Sinkhorn 1964, doi 10.1214/aoms/1177703591; Mena et al. 2018, arXiv:1802.08665
- */
-export function sinkhorn(logits: F32, iterations: number): F32 {
-  if (!(Number.isInteger(iterations) && iterations >= 1))
-    throw new ConfigError(`sinkhorn: ${iterations} iterations, expected a positive integer`);
-  const { out, history } = sinkhornForward(logits, iterations);
-  differentiable("sinkhorn", [logits], [out], [logits, history], ([dp], [logits, history]) => [
-    sinkhornBackward(logits as F32, history as F32, dp as F32),
-  ]);
-  history.dispose();
-  return out;
 }
 
 /** The permutations of largest total weight. @param weights [m, E, E] */

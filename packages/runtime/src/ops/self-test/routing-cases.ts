@@ -10,6 +10,7 @@ import { prefixSum } from "../../kernels/prefix-sum.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { gatherRows } from "../gather-rows.ts";
 import { combineLinear, expandLinear } from "../row-groups.ts";
+import { sinkhorn } from "../sinkhorn.ts";
 import { takeAlong, topK } from "../top-k.ts";
 import { at, rowsOf } from "./references.ts";
 import type { SelfTestCase } from "./self-test.ts";
@@ -35,7 +36,32 @@ function planOf(device: Device, weights: F32) {
   return { ...plan, experts, numTokens: NUM_TOKENS, numGroups: NUM_EXPERTS, maxAssignments: CHOICES.length };
 }
 
+/** Rows, then columns over their sums, three times. */
+function shareOut(logits: Float64Array, n: number): Float64Array {
+  const p = logits.map(Math.exp);
+  const divide = (place: (line: number, k: number) => number) => {
+    for (let line = 0; line < n; line++) {
+      const places = Array.from({ length: n }, (_, k) => place(line, k));
+      const total = places.reduce((sum, i) => sum + (p[i] as number), 0);
+      for (const i of places) p[i] = (p[i] as number) / total;
+    }
+  };
+  for (let t = 0; t < 3; t++) {
+    divide((row, column) => row * n + column);
+    divide((column, row) => row * n + column);
+  }
+  return p;
+}
+
 export const ROUTING_CASES: readonly SelfTestCase[] = [
+  {
+    family: "Sinkhorn",
+    tolerance: 1e-5,
+    inputs: [[1, 5, 5]],
+    run: (_, x) => [sinkhorn(x as F32, 3)],
+    reference: (x) => [shareOut(x as Float64Array, 5)],
+    differentiate: true,
+  },
   {
     family: "top-k",
     tolerance: 0,

@@ -8,10 +8,9 @@ import {
   permutationEntropy,
   reachabilityLoss,
   selectorEntropy,
-  sinkhorn,
   TopKRouter,
 } from "../../../src/moe/index.ts";
-import { Tape } from "../../../src/ops/index.ts";
+import { sinkhorn, Tape } from "../../../src/ops/index.ts";
 import { RandomKey, scope, tensor } from "../../../src/tensor/index.ts";
 import { rowsOf } from "../layer-reference.ts";
 import { moduleAsOp } from "../module-as-op.ts";
